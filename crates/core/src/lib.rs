@@ -1,1 +1,17 @@
-//! core
+//! What a Driftless replica *does*: identity, clock, version vectors, schema, merge, messages and
+//! the protocol engine.
+//!
+//! This crate is deterministic and does no I/O: no clock, no threads, no randomness of its own.
+//! Time and randomness come in as arguments; storage is behind one trait.
+
+pub mod change;
+pub mod clock;
+pub mod codec;
+pub mod digest;
+pub mod id;
+pub mod limits;
+pub mod merge;
+pub mod record;
+pub mod schema;
+pub mod value;
+pub mod version;

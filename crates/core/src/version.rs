@@ -1,0 +1,278 @@
+//! Vectors: what a state holds, completely, from whom.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+
+use crate::clock::Hlc;
+use crate::codec::{CodecError, Reader, Writer};
+use crate::id::{DeviceId, Dot, Epoch, Origin, Seq};
+use crate::limits::MAX_ORIGINS;
+
+/// A BLAKE3 hash.
+pub type Hash = [u8; 32];
+
+/// The end of a stream: everything up to and including `seq` is there, and `hash` is the head hash
+/// of the change set at `seq`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The last position.
+    pub seq: Seq,
+    /// The hash of that change set's header, which covers all before it.
+    pub hash: Hash,
+}
+
+/// `origin → head` over the shared lanes: everything up to the heads is in this state.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Vector(BTreeMap<Origin, Head>);
+
+impl Vector {
+    /// An empty vector.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The last seq of `origin`, 0 if nothing is there.
+    pub fn seq(&self, origin: &Origin) -> Seq {
+        self.0.get(origin).map_or(0, |head| head.seq)
+    }
+
+    /// The head of `origin`.
+    pub fn head(&self, origin: &Origin) -> Option<Head> {
+        self.0.get(origin).copied()
+    }
+
+    /// Moves the head of `origin`.
+    pub fn set(&mut self, origin: Origin, head: Head) {
+        self.0.insert(origin, head);
+    }
+
+    /// Whether `dot` is in this state.
+    pub fn covers(&self, dot: &Dot) -> bool {
+        self.seq(&dot.origin) >= dot.seq
+    }
+
+    /// Whether everything of `other` is in this state.
+    pub fn includes(&self, other: &Vector) -> bool {
+        other.iter().all(|(origin, head)| self.seq(origin) >= head.seq)
+    }
+
+    /// Whether all of `needs` are in this state.
+    pub fn meets(&self, needs: &[(Origin, Seq)]) -> bool {
+        needs.iter().all(|(origin, seq)| self.seq(origin) >= *seq)
+    }
+
+    /// Takes over every head of `other` that is further.
+    pub fn join(&mut self, other: &Vector) {
+        for (origin, head) in other.iter() {
+            if head.seq > self.seq(origin) {
+                self.set(*origin, *head);
+            }
+        }
+    }
+
+    /// How many change sets of this vector `other` lacks.
+    pub fn missing_in(&self, other: &Vector) -> u64 {
+        self.iter().map(|(origin, head)| head.seq.saturating_sub(other.seq(origin))).sum()
+    }
+
+    /// The heads that are further than those of `base`: what grew.
+    pub fn grown_since(&self, base: &Vector) -> Vector {
+        let grown = self.iter().filter(|(origin, head)| head.seq > base.seq(origin));
+        Vector(grown.map(|(origin, head)| (*origin, *head)).collect())
+    }
+
+    /// All origins with their heads, in order.
+    pub fn iter(&self) -> btree_map::Iter<'_, Origin, Head> {
+        self.0.iter()
+    }
+
+    /// How many origins.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is in this state.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes the vector.
+    pub fn encode(&self, w: &mut Writer) {
+        w.count(self.len());
+        for (origin, head) in self.iter() {
+            w.origin(origin);
+            w.var(head.seq);
+            w.raw(&head.hash);
+        }
+    }
+
+    /// Reads a vector.
+    pub fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let n = r.items(MAX_ORIGINS, 74, "a vector")?;
+        let mut vector = Self::new();
+        for _ in 0..n {
+            let origin = r.origin()?;
+            let head = Head { seq: r.seq()?, hash: r.array("a head hash")? };
+            vector.set(origin, head);
+        }
+        Ok(vector)
+    }
+}
+
+impl FromIterator<(Origin, Head)> for Vector {
+    fn from_iter<I: IntoIterator<Item = (Origin, Head)>>(heads: I) -> Self {
+        Vector(heads.into_iter().collect())
+    }
+}
+
+/// Which writing life of an owned lane: ordered by mint, then by epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Life {
+    /// The owner's clock when the epoch was minted, above every mint that it had met.
+    pub mint: Hlc,
+    /// The epoch.
+    pub epoch: Epoch,
+}
+
+impl Life {
+    /// Writes the life.
+    pub fn encode(&self, w: &mut Writer) {
+        w.u64_le(self.mint.0);
+        w.u64_le(self.epoch.0);
+    }
+
+    /// Reads a life.
+    pub fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { mint: Hlc(r.u64_le("a mint")?), epoch: Epoch(r.u64_le("an epoch")?) })
+    }
+}
+
+/// How far an owned lane is held: a position in the stream of a life. Ordered: a later life covers
+/// everything of an earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct OwnedHead {
+    /// The life.
+    pub life: Life,
+    /// The last position.
+    pub seq: Seq,
+}
+
+/// `device → head` over the owned lanes, each the exact state of its owner at that head.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OwnedVector(BTreeMap<DeviceId, OwnedHead>);
+
+impl OwnedVector {
+    /// An empty vector.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The head of `device`'s lane.
+    pub fn head(&self, device: &DeviceId) -> Option<OwnedHead> {
+        self.0.get(device).copied()
+    }
+
+    /// Moves the head of `device`'s lane.
+    pub fn set(&mut self, device: DeviceId, head: OwnedHead) {
+        self.0.insert(device, head);
+    }
+
+    /// Whether everything of `other` is in this state.
+    pub fn includes(&self, other: &OwnedVector) -> bool {
+        other.iter().all(|(device, head)| self.head(device).is_some_and(|mine| mine >= *head))
+    }
+
+    /// How many change sets of this vector `other` lacks; a lane of another life counts whole.
+    pub fn missing_in(&self, other: &OwnedVector) -> u64 {
+        self.iter()
+            .map(|(device, head)| match other.head(device) {
+                Some(theirs) if theirs.life == head.life => head.seq.saturating_sub(theirs.seq),
+                Some(theirs) if theirs.life > head.life => 0,
+                _ => head.seq,
+            })
+            .sum()
+    }
+
+    /// All devices with their heads, in order.
+    pub fn iter(&self) -> btree_map::Iter<'_, DeviceId, OwnedHead> {
+        self.0.iter()
+    }
+
+    /// How many lanes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no lane is held.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes the vector.
+    pub fn encode(&self, w: &mut Writer) {
+        w.count(self.len());
+        for (device, head) in self.iter() {
+            w.raw(&device.0);
+            head.life.encode(w);
+            w.var(head.seq);
+        }
+    }
+
+    /// Reads a vector.
+    pub fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let n = r.items(MAX_ORIGINS, 49, "an owned vector")?;
+        let mut vector = Self::new();
+        for _ in 0..n {
+            let device = DeviceId(r.array("a device id")?);
+            vector.set(device, OwnedHead { life: Life::decode(r)?, seq: r.seq()? });
+        }
+        Ok(vector)
+    }
+}
+
+impl FromIterator<(DeviceId, OwnedHead)> for OwnedVector {
+    fn from_iter<I: IntoIterator<Item = (DeviceId, OwnedHead)>>(heads: I) -> Self {
+        OwnedVector(heads.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(n: u8) -> Origin {
+        Origin::shared(DeviceId([n; 32]), Epoch(1))
+    }
+
+    fn vector(heads: &[(u8, Seq)]) -> Vector {
+        heads.iter().map(|(n, seq)| (origin(*n), Head { seq: *seq, hash: [*n; 32] })).collect()
+    }
+
+    #[test]
+    fn inclusion_and_join() {
+        let (a, b) = (vector(&[(1, 5), (2, 1)]), vector(&[(1, 3), (3, 2)]));
+        assert!(!a.includes(&b) && !b.includes(&a));
+        let mut both = a.clone();
+        both.join(&b);
+        assert!(both.includes(&a) && both.includes(&b));
+        assert_eq!(both.missing_in(&a), 2);
+        assert_eq!(a.grown_since(&b), vector(&[(1, 5), (2, 1)]));
+    }
+
+    #[test]
+    fn vectors_round_trip() {
+        let a = vector(&[(1, 5), (2, 1)]);
+        let mut w = Writer::new();
+        a.encode(&mut w);
+        assert_eq!(Vector::decode(&mut Reader::new(w.as_bytes())), Ok(a));
+    }
+
+    #[test]
+    fn a_later_life_covers_an_earlier_one() {
+        let head = |mint, seq| OwnedHead { life: Life { mint: Hlc(mint), epoch: Epoch(9) }, seq };
+        let of = |head| OwnedVector::from_iter([(DeviceId([1; 32]), head)]);
+        assert!(of(head(2, 1)).includes(&of(head(1, 50))));
+        assert_eq!(of(head(1, 50)).missing_in(&of(head(2, 1))), 0);
+        assert_eq!(of(head(2, 7)).missing_in(&of(head(1, 50))), 7);
+    }
+}
