@@ -24,6 +24,7 @@ const IN_COMMENTS: &[Rule] = &[
     ("FIXME", "a known fault", "mend it, or file it as an issue"),
     ("XXX", "a known fault", "mend it, or file it as an issue"),
     ("for now", "something provisional", "say what is and why, or finish it"),
+    ("For now", "something provisional", "say what is and why, or finish it"),
 ];
 
 /// What would let a run of the core depend on anything but its inputs.
