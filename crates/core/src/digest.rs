@@ -14,7 +14,7 @@ use crate::codec::Writer;
 use crate::id::{DeviceId, RecordKey, Seq};
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
-use crate::value::Value;
+use crate::value::ValueRef;
 use crate::version::Life;
 
 /// The fingerprint of some rows: their number and the sum of their checksums.
@@ -98,7 +98,7 @@ impl OwnedChecksum {
         model: ModelId,
         key: &[u8],
         seq: Seq,
-        fields: impl Iterator<Item = (FieldId, &'a Value)>,
+        fields: impl Iterator<Item = (FieldId, ValueRef<'a>)>,
     ) -> u64 {
         self.row.clear();
         self.row.u32_le(model.0);
@@ -143,11 +143,12 @@ mod tests {
     fn nulls_do_not_count_but_values_do() {
         let life = Life { mint: crate::clock::Hlc(1), epoch: crate::id::Epoch(2) };
         let mut sums = OwnedChecksum::new(DeviceId([1; 32]), life);
-        let (one, null) = (Value::Int(1), Value::Null);
-        let mut of =
-            |fields: &[(FieldId, &Value)]| sums.of(ModelId(1), b"k", 1, fields.iter().copied());
-        let plain = of(&[(FieldId(1), &one)]);
-        assert_eq!(plain, of(&[(FieldId(1), &one), (FieldId(2), &null)]));
-        assert_ne!(plain, of(&[(FieldId(2), &one)]));
+        let (one, null) = (ValueRef::Int(1), ValueRef::Null);
+        let mut of = |fields: &[(FieldId, ValueRef<'_>)]| {
+            sums.of(ModelId(1), b"k", 1, fields.iter().copied())
+        };
+        let plain = of(&[(FieldId(1), one)]);
+        assert_eq!(plain, of(&[(FieldId(1), one), (FieldId(2), null)]));
+        assert_ne!(plain, of(&[(FieldId(2), one)]));
     }
 }

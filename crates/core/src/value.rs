@@ -74,21 +74,75 @@ impl Value {
 
     /// Writes the value: a tag, then its bytes. The value must be canonical.
     pub fn encode(&self, w: &mut Writer) {
+        self.as_ref().encode(w);
+    }
+
+    /// Reads a value; one that is not canonical is refused.
+    pub fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(ValueRef::decode(r)?.to_owned())
+    }
+
+    /// The value, borrowed.
+    pub fn as_ref(&self) -> ValueRef<'_> {
         match self {
-            Value::Null => w.u8(0),
-            Value::Int(n) => {
+            Value::Null => ValueRef::Null,
+            Value::Int(n) => ValueRef::Int(*n),
+            Value::Real(x) => ValueRef::Real(*x),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }
+    }
+}
+
+/// A value that borrows its text or bytes, so that rows pass from a page into a table uncopied.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// See [`Value::Null`].
+    Null,
+    /// See [`Value::Int`].
+    Int(i64),
+    /// See [`Value::Real`].
+    Real(f64),
+    /// See [`Value::Text`].
+    Text(&'a str),
+    /// See [`Value::Blob`].
+    Blob(&'a [u8]),
+}
+
+impl<'a> ValueRef<'a> {
+    /// Whether this is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self, ValueRef::Null)
+    }
+
+    /// The value, owned.
+    pub fn to_owned(self) -> Value {
+        match self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Int(n) => Value::Int(n),
+            ValueRef::Real(x) => Value::Real(x),
+            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        }
+    }
+
+    /// Writes the value: a tag, then its bytes. The value must be canonical.
+    pub fn encode(&self, w: &mut Writer) {
+        match self {
+            ValueRef::Null => w.u8(0),
+            ValueRef::Int(n) => {
                 w.u8(1);
                 w.signed(*n);
             }
-            Value::Real(x) => {
+            ValueRef::Real(x) => {
                 w.u8(2);
                 w.u64_le(x.to_bits());
             }
-            Value::Text(text) => {
+            ValueRef::Text(text) => {
                 w.u8(3);
                 w.text(text);
             }
-            Value::Blob(bytes) => {
+            ValueRef::Blob(bytes) => {
                 w.u8(4);
                 w.bytes(bytes);
             }
@@ -96,21 +150,17 @@ impl Value {
     }
 
     /// Reads a value; one that is not canonical is refused.
-    pub fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+    pub fn decode(r: &mut Reader<'a>) -> Result<Self, CodecError> {
         match r.u8("a value's tag")? {
-            0 => Ok(Value::Null),
-            1 => Ok(Value::Int(r.signed("a whole number")?)),
+            0 => Ok(ValueRef::Null),
+            1 => Ok(ValueRef::Int(r.signed("a whole number")?)),
             2 => {
                 let x = f64::from_bits(r.u64_le("a real number")?);
                 let canonical = !x.is_nan() && x.to_bits() != (-0.0f64).to_bits();
-                if canonical {
-                    Ok(Value::Real(x))
-                } else {
-                    Err(CodecError::NotCanonical("a number"))
-                }
+                canonical.then_some(ValueRef::Real(x)).ok_or(CodecError::NotCanonical("a number"))
             }
-            3 => Ok(Value::Text(r.text(MAX_VALUE_BYTES, "a text")?.to_owned())),
-            4 => Ok(Value::Blob(r.bytes(MAX_VALUE_BYTES, "a blob")?.to_vec())),
+            3 => Ok(ValueRef::Text(r.text(MAX_VALUE_BYTES, "a text")?)),
+            4 => Ok(ValueRef::Blob(r.bytes(MAX_VALUE_BYTES, "a blob")?)),
             tag => Err(CodecError::Invalid { what: "a value's tag", found: tag.into() }),
         }
     }

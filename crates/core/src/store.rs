@@ -1,0 +1,151 @@
+//! What a store offers to the engine, inside one transaction.
+//!
+//! Every call belongs to the transaction that is open; what they wrote becomes durable together or
+//! not at all. How records are laid out, where stamps live and how a transaction begins and ends is
+//! the store's affair. [`crate::mem::MemStore`] is the reference implementation, the crate
+//! `driftless-store` is the one on SQLite; one conformance suite holds both to the same behaviour.
+
+use bytes::Bytes;
+
+use crate::change::ChangeSet;
+use crate::clock::Hlc;
+use crate::digest::Digests;
+use crate::id::{DeviceId, Dot, RecordKey, Seq};
+use crate::merge::Lost;
+use crate::page::Cursor;
+use crate::record::Record;
+use crate::schema::{FieldId, ModelId};
+use crate::value::Value;
+use crate::version::{Life, OwnedHead, OwnedVector, Vector};
+
+/// A running transfer of an owned lane: pages until the cursor reaches the join of all `as_of`s.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// The life of the lane that is being fetched.
+    pub life: Life,
+    /// How far the pages have come.
+    pub cursor: Cursor,
+    /// The join of the `as_of`s of all pages: where the state is exact.
+    pub target: Seq,
+    /// The first page's `as_of`; a server whose floor is above this and the cursor must start over.
+    pub first: Seq,
+    /// Whether the session replaces the lane, rather than adds to what is exact.
+    pub full: bool,
+}
+
+/// What is held of one device's owned lane.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OwnedLane {
+    /// The exact state that shows, if there is one.
+    pub exact: Option<OwnedHead>,
+    /// The transfer that is under way.
+    pub session: Option<Session>,
+    /// The highest seq whose tombstones may be missing here.
+    pub floor: Seq,
+}
+
+/// Rows of an owned lane in the order (seq, model, key), tombstones included.
+#[derive(Clone, Debug)]
+pub struct RowPage {
+    /// The rows, as [`crate::page`] writes them.
+    pub rows: Bytes,
+    /// How many.
+    pub count: usize,
+    /// Behind the last of them; `Cursor::after(head)` if nothing is left.
+    pub next: Cursor,
+}
+
+/// Storage as the engine sees it. All methods may fail with the store's own error, after which the
+/// transaction must be rolled back.
+pub trait Store {
+    /// What can go wrong in the store.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The latest time of the clock that was kept.
+    fn clock(&self) -> Hlc;
+    /// Keeps the time of the clock.
+    fn set_clock(&mut self, time: Hlc) -> Result<(), Self::Error>;
+
+    /// The shared lanes that are held.
+    fn vector(&self) -> &Vector;
+    /// The shared record with this key; an empty one if there is none.
+    fn record(&mut self, model: ModelId, key: &RecordKey) -> Result<Record, Self::Error>;
+    /// Keeps a shared record and its digest; one without lives and versions is removed. A record or
+    /// field that the schema does not know is kept all the same, and only its projection waits.
+    fn put_record(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), Self::Error>;
+    /// Logs a change set and moves the vector to its head. It is the next of its origin.
+    fn append(&mut self, set: &ChangeSet) -> Result<(), Self::Error>;
+    /// The logged change sets that `have` lacks, in the order in which they were applied here, which
+    /// is a causal one: at least one if there is any, and no more than `max_bytes` beyond that.
+    fn log(&mut self, have: &Vector, max_bytes: usize) -> Result<Vec<ChangeSet>, Self::Error>;
+    /// Keeps versions that were lost to a delete in the local history; `by` is the change set whose
+    /// application lost them.
+    fn keep_lost(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        lost: &[Lost],
+        by: Dot,
+    ) -> Result<(), Self::Error>;
+
+    /// What is held of a device's owned lane.
+    fn lane(&self, device: &DeviceId) -> Option<&OwnedLane>;
+    /// The heads of all exact owned lanes.
+    fn owned_vector(&self) -> OwnedVector;
+    /// Devices with an owned lane, exact or under way, in order.
+    fn lanes(&self) -> Vec<DeviceId>;
+    /// Writes one row of this device's own lane at `seq` (its values that are not null, in any
+    /// order), or its tombstone. The lane's head is moved by [`Store::set_own_head`].
+    fn put_owned(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        seq: Seq,
+        fields: Option<&[(FieldId, Value)]>,
+    ) -> Result<(), Self::Error>;
+    /// Moves the head of this device's own lane. Under a new life, rows and digests are restated as
+    /// they are at `head.seq`, which is then the floor.
+    fn set_own_head(&mut self, head: OwnedHead) -> Result<(), Self::Error>;
+    /// Rows of an exact lane behind `cursor`, up to `max_rows` and about `max_bytes`.
+    fn read_page(
+        &mut self,
+        device: &DeviceId,
+        cursor: &Cursor,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<RowPage, Self::Error>;
+    /// Takes rows behind `lane.session`'s cursor into the session (those at or below it are skipped)
+    /// and keeps `session` as its new state. If nothing of the lane is exact the rows may go in
+    /// place, else they wait beside the exact ones.
+    fn stage_page(
+        &mut self,
+        device: &DeviceId,
+        rows: &[u8],
+        session: Session,
+    ) -> Result<(), Self::Error>;
+    /// Ends a session: its rows take effect, and the lane is exact at the session's life and target.
+    /// A full session replaces what was there and raises the floor to its target.
+    fn finish_session(&mut self, device: &DeviceId) -> Result<(), Self::Error>;
+    /// Applies a delta that fits one page to an exact lane and moves its head to `seq`.
+    fn apply_delta(&mut self, device: &DeviceId, rows: &[u8], seq: Seq) -> Result<(), Self::Error>;
+    /// Drops a session and what it brought; what is exact stays.
+    fn drop_session(&mut self, device: &DeviceId) -> Result<(), Self::Error>;
+
+    /// The digests of all models, kept with every row.
+    fn digests(&self) -> &Digests;
+
+    /// What a peer has acknowledged, as far as it was kept.
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)>;
+    /// Keeps a peer's acknowledgement. May be written later than the transaction; it can be lost.
+    fn set_acknowledged(
+        &mut self,
+        peer: DeviceId,
+        shared: &Vector,
+        owned: &OwnedVector,
+    ) -> Result<(), Self::Error>;
+}
