@@ -1,0 +1,373 @@
+//! The reference implementation of [`Store`]: maps in memory, with transactions.
+//!
+//! It is written to be obviously right rather than fast. The simulator runs many replicas on it; a
+//! "crash" is [`MemStore::rollback`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use bytes::Bytes;
+
+use crate::change::ChangeSet;
+use crate::clock::Hlc;
+use crate::digest::{Digests, OwnedChecksum, shared_checksum};
+use crate::id::{DeviceId, Dot, RecordKey, Seq};
+use crate::merge::Lost;
+use crate::page::{Cursor, PageModel, PageReader, PageWriter};
+use crate::record::Record;
+use crate::schema::{FieldId, ModelId};
+use crate::store::{OwnedLane, RowPage, Session, Store};
+use crate::value::{Value, ValueRef};
+use crate::version::{OwnedHead, OwnedVector, Vector};
+
+type Key = (ModelId, RecordKey);
+/// A row's seq and its values, or `None` for a tombstone.
+type Row = (Seq, Option<BTreeMap<FieldId, Value>>);
+
+/// One device's owned lane.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    state: OwnedLane,
+    rows: BTreeMap<Key, Row>,
+    staged: BTreeMap<Key, Row>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
+    clock: Hlc,
+    vector: Vector,
+    records: BTreeMap<Key, Record>,
+    log: Vec<ChangeSet>,
+    lost: Vec<(Key, Lost, Dot)>,
+    lanes: BTreeMap<DeviceId, Lane>,
+    digests: Digests,
+    acknowledged: BTreeMap<DeviceId, (Vector, OwnedVector)>,
+}
+
+/// A store in memory. Without [`MemStore::commit`] nothing is durable.
+#[derive(Clone, Debug)]
+pub struct MemStore {
+    device: DeviceId,
+    durable: Inner,
+    open: Inner,
+}
+
+impl MemStore {
+    /// An empty store of `device`.
+    pub fn new(device: DeviceId) -> Self {
+        Self { device, durable: Inner::default(), open: Inner::default() }
+    }
+
+    /// Makes what was written durable.
+    pub fn commit(&mut self) {
+        self.durable = self.open.clone();
+    }
+
+    /// Forgets what was written since the last commit.
+    pub fn rollback(&mut self) {
+        self.open = self.durable.clone();
+    }
+
+    /// All shared records, in order.
+    pub fn records(&self) -> impl Iterator<Item = (&ModelId, &RecordKey, &Record)> {
+        self.open.records.iter().map(|((model, key), record)| (model, key, record))
+    }
+
+    /// The rows of a lane that show, in order; tombstones are left out.
+    pub fn rows(&self, device: &DeviceId) -> Vec<(Key, Seq, BTreeMap<FieldId, Value>)> {
+        let rows = self.open.lanes.get(device).into_iter().flat_map(|lane| &lane.rows);
+        rows.filter_map(|(key, (seq, fields))| Some((key.clone(), *seq, fields.clone()?))).collect()
+    }
+
+    /// What was lost to deletes, in the order in which it happened.
+    pub fn lost(&self) -> &[(Key, Lost, Dot)] {
+        &self.open.lost
+    }
+
+    fn checksum(device: DeviceId, head: OwnedHead, key: &Key, row: &Row) -> Option<u64> {
+        let (seq, fields) = row;
+        let fields = fields.as_ref()?.iter().map(|(id, value)| (*id, value.as_ref()));
+        Some(OwnedChecksum::new(device, head.life).of(key.0, key.1.as_bytes(), *seq, fields))
+    }
+
+    fn put_row(&mut self, device: DeviceId, head: OwnedHead, key: Key, row: Row) {
+        let lane = self.open.lanes.entry(device).or_default();
+        let digest = self.open.digests.entry(key.0).or_default();
+        let old = lane.rows.get(&key).and_then(|old| Self::checksum(device, head, &key, old));
+        if let Some(sum) = old {
+            digest.remove(sum);
+        }
+        if let Some(sum) = Self::checksum(device, head, &key, &row) {
+            digest.add(sum);
+        }
+        lane.rows.insert(key, row);
+    }
+
+    fn clear_rows(&mut self, device: DeviceId) {
+        let Some(lane) = self.open.lanes.get_mut(&device) else { return };
+        let rows = std::mem::take(&mut lane.rows);
+        let Some(head) = lane.state.exact else { return };
+        for (key, row) in rows {
+            if let Some(sum) = Self::checksum(device, head, &key, &row) {
+                self.open.digests.entry(key.0).or_default().remove(sum);
+            }
+        }
+    }
+}
+
+fn decode_rows(bytes: &[u8]) -> Vec<(Key, Row)> {
+    let mut page = PageReader::new(bytes).expect("the engine checked the page");
+    let (mut values, mut extras) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
+    while let Some(row) = page.next_row(&mut values, &mut extras).expect("the engine checked it") {
+        let model = &page.models()[row.model];
+        let named = model.fields.iter().copied().zip(values.iter().copied());
+        let fields = named.chain(extras.iter().copied()).filter(|(_, value)| !value.is_null());
+        let fields = fields.map(|(id, value)| (id, value.to_owned())).collect();
+        let key = RecordKey::new(row.key).expect("the engine checked the key");
+        rows.push(((model.model, key), (row.seq, (!row.tombstone).then_some(fields))));
+    }
+    rows
+}
+
+/// Writes rows of one page; every field travels as an extra, as the reference knows no schema.
+fn encode_rows(rows: &[(&Key, &Row)]) -> Bytes {
+    let models: BTreeSet<ModelId> = rows.iter().map(|(key, _)| key.0).collect();
+    let models: Vec<_> =
+        models.into_iter().map(|model| PageModel { model, fields: vec![] }).collect();
+    let mut page = PageWriter::new(&models);
+    for (key, (seq, fields)) in rows {
+        let model = models.partition_point(|model| model.model < key.0);
+        match fields {
+            None => page.tombstone(model, *seq, key.1.as_bytes()),
+            Some(fields) => {
+                let extras: Vec<(FieldId, ValueRef<'_>)> =
+                    fields.iter().map(|(id, value)| (*id, value.as_ref())).collect();
+                page.row(model, *seq, key.1.as_bytes(), [], &extras);
+            }
+        }
+    }
+    page.finish().into()
+}
+
+impl Store for MemStore {
+    type Error = Infallible;
+
+    fn clock(&self) -> Hlc {
+        self.open.clock
+    }
+
+    fn set_clock(&mut self, time: Hlc) -> Result<(), Infallible> {
+        self.open.clock = time;
+        Ok(())
+    }
+
+    fn vector(&self) -> &Vector {
+        &self.open.vector
+    }
+
+    fn record(&mut self, model: ModelId, key: &RecordKey) -> Result<Record, Infallible> {
+        Ok(self.open.records.get(&(model, key.clone())).cloned().unwrap_or_default())
+    }
+
+    fn put_record(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), Infallible> {
+        let id = (model, key.clone());
+        let digest = self.open.digests.entry(model).or_default();
+        let old = if *record == Record::default() {
+            self.open.records.remove(&id)
+        } else {
+            digest.add(shared_checksum(model, key, record));
+            self.open.records.insert(id, record.clone())
+        };
+        if let Some(old) = old {
+            digest.remove(shared_checksum(model, key, &old));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, set: &ChangeSet) -> Result<(), Infallible> {
+        let origin = set.header().origin;
+        assert_eq!(set.header().seq, self.open.vector.seq(&origin) + 1, "streams are dense");
+        self.open.vector.set(origin, set.head());
+        self.open.log.push(set.clone());
+        Ok(())
+    }
+
+    fn log(&mut self, have: &Vector, max_bytes: usize) -> Result<Vec<ChangeSet>, Infallible> {
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        for set in self.open.log.iter().filter(|set| !have.covers(&set.dot())) {
+            bytes += set.bytes().len();
+            if bytes > max_bytes && !out.is_empty() {
+                break;
+            }
+            out.push(set.clone());
+        }
+        Ok(out)
+    }
+
+    fn keep_lost(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        lost: &[Lost],
+        by: Dot,
+    ) -> Result<(), Infallible> {
+        let entries = lost.iter().map(|lost| ((model, key.clone()), lost.clone(), by));
+        self.open.lost.extend(entries);
+        Ok(())
+    }
+
+    fn lane(&self, device: &DeviceId) -> Option<&OwnedLane> {
+        self.open.lanes.get(device).map(|lane| &lane.state)
+    }
+
+    fn owned_vector(&self) -> OwnedVector {
+        let lanes = self.open.lanes.iter();
+        lanes.filter_map(|(device, lane)| Some((*device, lane.state.exact?))).collect()
+    }
+
+    fn lanes(&self) -> Vec<DeviceId> {
+        self.open.lanes.keys().copied().collect()
+    }
+
+    fn put_owned(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        seq: Seq,
+        fields: Option<&[(FieldId, Value)]>,
+    ) -> Result<(), Infallible> {
+        let fields = fields.map(|fields| fields.iter().cloned().collect());
+        let lane = self.open.lanes.entry(self.device).or_default();
+        let head = lane.state.exact.expect("the own lane's life is set first");
+        self.put_row(self.device, head, (model, key.clone()), (seq, fields));
+        Ok(())
+    }
+
+    fn set_own_head(&mut self, head: OwnedHead) -> Result<(), Infallible> {
+        let device = self.device;
+        let lane = self.open.lanes.entry(device).or_default();
+        let new_life = lane.state.exact.is_some_and(|old| old.life != head.life);
+        if new_life {
+            let rows = lane.rows.clone();
+            self.clear_rows(device);
+            for (key, (_, fields)) in rows {
+                if fields.is_some() {
+                    self.put_row(device, head, key, (head.seq, fields));
+                }
+            }
+        }
+        let lane = self.open.lanes.entry(device).or_default();
+        lane.state.exact = Some(head);
+        if new_life {
+            lane.state.floor = head.seq;
+        }
+        Ok(())
+    }
+
+    fn read_page(
+        &mut self,
+        device: &DeviceId,
+        cursor: &Cursor,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<RowPage, Infallible> {
+        let lane = self.open.lanes.get(device).cloned().unwrap_or_default();
+        let head = lane.state.exact.map_or(0, |head| head.seq);
+        let mut rows: Vec<(&Key, &Row)> = lane.rows.iter().collect();
+        rows.retain(|(key, row)| !cursor.passed(row.0, key.0, key.1.as_bytes()));
+        rows.sort_by(|a, b| (a.1.0, a.0).cmp(&(b.1.0, b.0)));
+        // About forty bytes a row is as exact as the reference needs to be.
+        let fit = max_rows.min(max_bytes / 40).max(1);
+        let next = match rows.get(fit) {
+            None => Cursor::after(head),
+            Some(_) => {
+                let (key, row) = rows[fit - 1];
+                Cursor::at(row.0, key.0, key.1.clone())
+            }
+        };
+        rows.truncate(fit);
+        Ok(RowPage { rows: encode_rows(&rows), count: rows.len(), next })
+    }
+
+    fn stage_page(
+        &mut self,
+        device: &DeviceId,
+        rows: &[u8],
+        session: Session,
+    ) -> Result<(), Infallible> {
+        let lane = self.open.lanes.entry(*device).or_default();
+        let before = lane.state.session.take();
+        for (key, row) in decode_rows(rows) {
+            let passed = |cursor: &Cursor| cursor.passed(row.0, key.0, key.1.as_bytes());
+            if !before.as_ref().is_some_and(|session| passed(&session.cursor)) {
+                lane.staged.insert(key, row);
+            }
+        }
+        lane.state.session = Some(session);
+        Ok(())
+    }
+
+    fn finish_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
+        let lane = self.open.lanes.entry(*device).or_default();
+        let session = lane.state.session.take().expect("a session to finish");
+        let staged = std::mem::take(&mut lane.staged);
+        let head = OwnedHead { life: session.life, seq: session.target };
+        if session.full {
+            self.clear_rows(*device);
+        }
+        for (key, row) in staged {
+            self.put_row(*device, head, key, row);
+        }
+        let lane = self.open.lanes.entry(*device).or_default();
+        lane.state.exact = Some(head);
+        if session.full {
+            lane.state.floor = session.target;
+        }
+        Ok(())
+    }
+
+    fn apply_delta(&mut self, device: &DeviceId, rows: &[u8], seq: Seq) -> Result<(), Infallible> {
+        let exact = self.lane(device).and_then(|lane| lane.exact);
+        let head = OwnedHead { seq, ..exact.expect("a delta to an exact lane") };
+        for (key, row) in decode_rows(rows) {
+            if exact.is_none_or(|exact| row.0 > exact.seq) {
+                self.put_row(*device, head, key, row);
+            }
+        }
+        self.open.lanes.entry(*device).or_default().state.exact = Some(head);
+        Ok(())
+    }
+
+    fn drop_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
+        if let Some(lane) = self.open.lanes.get_mut(device) {
+            lane.state.session = None;
+            lane.staged.clear();
+        }
+        Ok(())
+    }
+
+    fn digests(&self) -> &Digests {
+        &self.open.digests
+    }
+
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)> {
+        self.open.acknowledged.get(peer)
+    }
+
+    fn set_acknowledged(
+        &mut self,
+        peer: DeviceId,
+        shared: &Vector,
+        owned: &OwnedVector,
+    ) -> Result<(), Infallible> {
+        self.open.acknowledged.insert(peer, (shared.clone(), owned.clone()));
+        Ok(())
+    }
+}
