@@ -1,0 +1,130 @@
+//! The iroh endpoint, as we set it up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use iroh::endpoint::{
+    BindError, Builder, EndpointHooks, IdleTimeout, PortmapperConfig, QuicTransportConfig, VarInt,
+    presets,
+};
+use iroh::{Endpoint, NetReportConfig, RelayMode, SecretKey};
+
+use crate::error::NetError;
+
+/// The protocol between members; its number is the major version.
+pub(crate) const LINK_ALPN: &[u8] = b"driftless/1";
+/// The protocol between a joiner and the device that invited it.
+pub(crate) const PAIR_ALPN: &[u8] = b"driftless-pair/1";
+
+/// A peer that is silent for this long is gone. Together with the keep-alive this notices a dead
+/// one within 4.5 s: the clock starts at the first packet that goes unanswered.
+const IDLE: Duration = Duration::from_millis(3_500);
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// A link has two streams, pairing has one; nobody opens more, so nobody makes us buffer more.
+const STREAMS: u32 = 2;
+
+/// How often, and how long after each other, a taken port is tried: the system may hold on to the
+/// one of a process that just ended.
+const REBIND_TRIES: u32 = 20;
+const REBIND_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the farewell to the peers may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What an endpoint needs to know.
+pub(crate) struct Setup<'a, H> {
+    pub(crate) secret: &'a [u8; 32],
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) offline: bool,
+    pub(crate) alpns: &'a [&'a [u8]],
+    pub(crate) hook: H,
+}
+
+/// Opens the sockets.
+pub(crate) async fn bind<H>(setup: Setup<'_, H>) -> Result<Endpoint, NetError>
+where
+    H: EndpointHooks + Clone + 'static,
+{
+    let mut tries = REBIND_TRIES;
+    loop {
+        let error = match Box::pin(builder(&setup)?.bind()).await {
+            Ok(endpoint) => return Ok(endpoint),
+            Err(error) => error,
+        };
+        tries -= 1;
+        if tries == 0 || !is_taken(&error) {
+            return Err(NetError::Bind { addr: setup.listen, source: Box::new(error) });
+        }
+        tokio::time::sleep(REBIND_PAUSE).await;
+    }
+}
+
+fn is_taken(error: &BindError) -> bool {
+    let BindError::Sockets { source, .. } = error else { return false };
+    source.kind() == std::io::ErrorKind::AddrInUse
+}
+
+fn builder<H>(setup: &Setup<'_, H>) -> Result<Builder, NetError>
+where
+    H: EndpointHooks + Clone + 'static,
+{
+    let mut builder = if setup.offline {
+        Endpoint::builder(presets::Minimal)
+            .relay_mode(RelayMode::Disabled)
+            .portmapper_config(PortmapperConfig::Disabled)
+            .net_report_config(NetReportConfig::minimal())
+    } else {
+        Endpoint::builder(presets::N0)
+    };
+    if let Some(addr) = setup.listen {
+        builder = builder
+            .clear_ip_transports()
+            .bind_addr(addr)
+            .map_err(|source| NetError::Address { addr, source: Box::new(source) })?;
+    }
+    Ok(builder
+        .secret_key(SecretKey::from_bytes(setup.secret))
+        .alpns(setup.alpns.iter().map(|alpn| alpn.to_vec()).collect())
+        .transport_config(transport())
+        .hooks(setup.hook.clone()))
+}
+
+/// Windows stay at their defaults: connections with larger ones were seen to die of "too many gaps
+/// in stream buffer".
+fn transport() -> QuicTransportConfig {
+    let idle = IdleTimeout::try_from(IDLE).expect("a few seconds fit a QUIC time-out");
+    QuicTransportConfig::builder()
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(KEEP_ALIVE)
+        .default_path_max_idle_timeout(IDLE)
+        .default_path_keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .build()
+}
+
+/// The addresses at which the endpoint can be reached, as far as it knows: those it is bound to,
+/// and for "any interface" those of the interfaces.
+pub(crate) fn listen_addrs(endpoint: &Endpoint) -> Vec<SocketAddr> {
+    let bound = endpoint.bound_sockets();
+    let mut addrs: Vec<SocketAddr> =
+        bound.iter().copied().filter(|addr| !addr.ip().is_unspecified()).collect();
+    if addrs.len() < bound.len() {
+        addrs.extend(endpoint.addr().ip_addrs().copied());
+    }
+    if addrs.is_empty() {
+        addrs = bound;
+    }
+    addrs.sort_unstable();
+    addrs.dedup();
+    addrs
+}
+
+/// Says farewell and gives the sockets back, within a bounded time.
+pub(crate) async fn close(endpoint: Endpoint) {
+    if tokio::time::timeout(CLOSE_TIMEOUT, endpoint.close()).await.is_err() {
+        tracing::debug!("some peers were not told that this device goes away");
+    }
+}

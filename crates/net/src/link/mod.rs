@@ -1,0 +1,145 @@
+//! A link: the one QUIC connection of a pair, with a live and a bulk stream.
+
+mod frames;
+mod greet;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use driftless_core::id::DeviceId;
+use iroh::TransportAddr;
+use iroh::endpoint::{Connection, ConnectionError, RecvStream, SendStream};
+use tokio::task::JoinSet;
+
+use crate::close::{self, Close};
+use crate::config::Class;
+use crate::outbox::Outbox;
+use crate::shared::{PeerStats, Shared, unpoisoned};
+
+pub(crate) use greet::{GreetError, Greeting, answer, greet};
+
+/// Stream priorities: what is buffered of live goes into the next packet before bulk.
+const LIVE_PRIORITY: i32 = 1;
+
+/// Both directions of one class.
+pub(crate) struct Lane {
+    pub(crate) send: SendStream,
+    pub(crate) recv: RecvStream,
+}
+
+/// A connection whose greeting was read, and that may become the link of its pair.
+pub(crate) struct Candidate {
+    pub(crate) peer: DeviceId,
+    pub(crate) conn: Connection,
+    /// Who dialled: this side or the peer.
+    pub(crate) dialled: bool,
+    /// The peer's instance.
+    pub(crate) instance: [u8; 16],
+    pub(crate) live: Lane,
+    pub(crate) bulk: Lane,
+}
+
+/// A link that is up, as its tasks and the handle see it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) peer: DeviceId,
+    pub(crate) generation: u64,
+    pub(crate) outbox: Outbox,
+    conn: Connection,
+    /// Why it was closed by us; the first reason stays.
+    cause: Mutex<Option<String>>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: DeviceId, generation: u64, conn: Connection) -> Self {
+        let (outbox, cause) = (Outbox::default(), Mutex::new(None));
+        Self { peer, generation, outbox, conn, cause }
+    }
+
+    /// Closes the link; what is queued is lost.
+    pub(crate) fn close(&self, close: Close, words: &str) {
+        unpoisoned(&self.cause).get_or_insert_with(|| words.to_owned());
+        close.connection(&self.conn, words);
+    }
+
+    /// The address in use, for people.
+    pub(crate) fn route(&self) -> String {
+        route(&self.conn)
+    }
+
+    /// The round-trip time of the path in use.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.conn.paths().iter().find(|path| path.is_selected()).map(|path| path.rtt())
+    }
+
+    /// Why it ended, for people.
+    fn reason(&self, error: &ConnectionError) -> String {
+        match (error, unpoisoned(&self.cause).clone()) {
+            (ConnectionError::LocallyClosed, Some(cause)) => cause,
+            _ => close::words(error),
+        }
+    }
+}
+
+fn route(conn: &Connection) -> String {
+    let paths = conn.paths();
+    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next());
+    match path.as_ref().map(|path| path.remote_addr()) {
+        Some(TransportAddr::Ip(addr)) => addr.to_string(),
+        Some(TransportAddr::Relay(url)) => format!("relay {url}"),
+        Some(other) => format!("{other:?}"),
+        None => "unknown".to_owned(),
+    }
+}
+
+/// Serves a link until it ends; gives the reason, for people.
+pub(crate) async fn run(link: Arc<Link>, candidate: Candidate, shared: Arc<Shared>) -> String {
+    let stats = shared.stats(&link.peer);
+    let Candidate { conn, dialled, live, bulk, .. } = candidate;
+    let greeting = (!dialled).then(|| Greeting::of(&shared));
+    let mut tasks = JoinSet::new();
+    let sides = [(Class::Live, live), (Class::Bulk, bulk)];
+    for (class, lane) in sides {
+        let side = Side { class, link: link.clone(), stats: stats.clone(), shared: shared.clone() };
+        let first = (class == Class::Live).then(|| greeting.clone()).flatten();
+        tasks.spawn(frames::write(side.clone(), lane.send, first));
+        tasks.spawn(frames::read(side, lane.recv));
+    }
+    tokio::select! {
+        _ = conn.closed() => {}
+        Some(ended) = tasks.join_next() => close_after(&link, &conn, ended),
+    }
+    tasks.shutdown().await;
+    let reason = link.reason(&conn.closed().await);
+    reason
+}
+
+/// A task of a link, as seen by itself.
+#[derive(Clone)]
+struct Side {
+    class: Class,
+    link: Arc<Link>,
+    stats: Arc<PeerStats>,
+    shared: Arc<Shared>,
+}
+
+/// A task of the link ended by itself: either the connection is gone already, or the peer broke
+/// the protocol and is told so.
+fn close_after(
+    link: &Link,
+    conn: &Connection,
+    ended: Result<Result<std::convert::Infallible, frames::FrameError>, tokio::task::JoinError>,
+) {
+    let words = match ended {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => {
+            tracing::error!(peer = %link.peer, %error, "a task of a link failed");
+            "internal failure".to_owned()
+        }
+    };
+    if conn.close_reason().is_none() {
+        tracing::warn!(peer = %link.peer, words, "closing the link");
+        link.close(Close::Protocol, &words);
+    }
+}

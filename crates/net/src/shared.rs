@@ -1,0 +1,159 @@
+//! What the tasks of one [`Net`](crate::Net) and its handle share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use driftless_core::id::{DeviceId, LibraryId};
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::config::{Class, Membership};
+use crate::event::{NetEvent, Sink};
+use crate::link::Link;
+use crate::pairing::Pairing;
+
+/// What the program wants of the network: the latest word counts, nothing is queued.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// Whom to stay connected with, and where they were seen.
+    pub(crate) routes: BTreeMap<DeviceId, Vec<SocketAddr>>,
+    /// Nobody is dialled or accepted.
+    pub(crate) all_paused: bool,
+    /// These are neither dialled nor accepted.
+    pub(crate) paused: BTreeSet<DeviceId>,
+}
+
+impl Wanted {
+    pub(crate) fn is_paused(&self, peer: &DeviceId) -> bool {
+        self.all_paused || self.paused.contains(peer)
+    }
+}
+
+/// What is kept of a peer over all its links.
+#[derive(Debug)]
+pub(crate) struct PeerStats {
+    live: Budget,
+    bulk: Budget,
+    /// Bytes of frames that were handed over.
+    pub(crate) received: AtomicU64,
+    /// Bytes of frames that were given to the transport.
+    pub(crate) sent: AtomicU64,
+    failure: Mutex<Option<String>>,
+}
+
+impl PeerStats {
+    fn new() -> Self {
+        Self {
+            live: Budget::new(Class::Live),
+            bulk: Budget::new(Class::Bulk),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            failure: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn budget(&self, class: Class) -> &Budget {
+        match class {
+            Class::Live => &self.live,
+            Class::Bulk => &self.bulk,
+        }
+    }
+
+    pub(crate) fn count(counter: &AtomicU64, len: usize) {
+        counter.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// Why the last attempt to reach the peer failed; `None` if it is reached.
+    pub(crate) fn set_failure(&self, why: Option<String>) {
+        *unpoisoned(&self.failure) = why;
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        unpoisoned(&self.failure).clone()
+    }
+}
+
+#[derive(Default)]
+struct Peers {
+    stats: BTreeMap<DeviceId, Arc<PeerStats>>,
+    links: BTreeMap<DeviceId, Arc<Link>>,
+}
+
+/// What the tasks of one `Net` and its handle share. It holds no endpoint, so that the endpoint's
+/// own hook may hold it.
+pub(crate) struct Shared {
+    pub(crate) me: DeviceId,
+    pub(crate) library: LibraryId,
+    /// Random, of this start of the process: tells a restarted peer from a second link.
+    pub(crate) instance: [u8; 16],
+    pub(crate) members: Arc<dyn Membership>,
+    pub(crate) pairing: Option<Arc<dyn Pairing>>,
+    pub(crate) wanted: watch::Sender<Wanted>,
+    sink: Sink,
+    peers: Mutex<Peers>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        me: DeviceId,
+        instance: [u8; 16],
+        library: LibraryId,
+        members: Arc<dyn Membership>,
+        pairing: Option<Arc<dyn Pairing>>,
+        sink: Sink,
+    ) -> Self {
+        let (wanted, peers) = (watch::Sender::default(), Mutex::default());
+        Self { me, library, instance, members, pairing, wanted, sink, peers }
+    }
+
+    /// Hands an event to the consumer.
+    pub(crate) fn emit(&self, event: NetEvent) {
+        (self.sink)(event);
+    }
+
+    /// Whether links with `peer` are paused.
+    pub(crate) fn is_paused(&self, peer: &DeviceId) -> bool {
+        self.wanted.borrow().is_paused(peer)
+    }
+
+    /// The link with `peer` that is up.
+    pub(crate) fn link(&self, peer: &DeviceId) -> Option<Arc<Link>> {
+        self.peers().links.get(peer).cloned()
+    }
+
+    /// All links that are up.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.peers().links.values().cloned().collect()
+    }
+
+    pub(crate) fn set_link(&self, link: Arc<Link>) {
+        self.peers().links.insert(link.peer, link);
+    }
+
+    pub(crate) fn clear_link(&self, peer: &DeviceId) {
+        self.peers().links.remove(peer);
+    }
+
+    /// What is kept of `peer`, made at the first request. Only asked for members.
+    pub(crate) fn stats(&self, peer: &DeviceId) -> Arc<PeerStats> {
+        let mut peers = self.peers();
+        peers.stats.entry(*peer).or_insert_with(|| Arc::new(PeerStats::new())).clone()
+    }
+
+    /// What is kept of `peer`, if anything.
+    pub(crate) fn known_stats(&self, peer: &DeviceId) -> Option<Arc<PeerStats>> {
+        self.peers().stats.get(peer).cloned()
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        unpoisoned(&self.peers)
+    }
+}
+
+/// The locks here guard plain values that are complete after each statement, so one that was held
+/// in a panic is as good as any.
+pub(crate) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
