@@ -8,6 +8,7 @@ pub mod change;
 pub mod clock;
 pub mod codec;
 pub mod digest;
+pub mod engine;
 pub mod id;
 pub mod limits;
 pub mod mem;

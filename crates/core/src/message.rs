@@ -61,8 +61,6 @@ pub struct State {
 pub struct Changes {
     /// The pull that this answers, or 0 if the origin sends it on its own account.
     pub pull: u64,
-    /// Whether the sender holds more of what was asked for.
-    pub more: bool,
     /// The change sets.
     pub sets: Vec<ChangeSet>,
 }
@@ -455,7 +453,6 @@ impl State {
 impl Changes {
     fn encode(&self, w: &mut Writer) {
         w.var(self.pull);
-        w.u8(self.more.into());
         w.count(self.sets.len());
         for set in &self.sets {
             w.bytes(set.bytes());
@@ -464,14 +461,13 @@ impl Changes {
 
     fn decode(r: &mut Reader<'_>, payload: &Bytes) -> Result<Self, CodecError> {
         let pull = r.var("a pull's id")?;
-        let more = flag(r, "more")?;
         let n = r.items(MAX_SETS, 100, "change sets")?;
         let mut sets = Vec::with_capacity(n);
         for _ in 0..n {
             let bytes = r.bytes(MAX_BODY_BYTES * 2, "a change set")?;
             sets.push(ChangeSet::decode(payload.slice_ref(bytes))?);
         }
-        Ok(Self { pull, more, sets })
+        Ok(Self { pull, sets })
     }
 }
 
@@ -610,7 +606,7 @@ mod tests {
                 state: state.clone(),
             }),
             Message::Vector(state.clone()),
-            Message::Changes(Changes { pull: 1, more: true, sets: vec![] }),
+            Message::Changes(Changes { pull: 1, sets: vec![] }),
             Message::Pull { id: 3, from: vec![(Origin::shared(ME, Epoch(1)), 0)] },
             Message::OwnedPull(OwnedPull {
                 device: ME,

@@ -1,0 +1,100 @@
+//! Learning what peers hold, and comparing digests where that is equal.
+
+use super::{Engine, Event, Now};
+use crate::digest::Digests;
+use crate::id::DeviceId;
+use crate::message::{DigestReport, Message, State};
+use crate::schema::ModelId;
+use crate::store::Store;
+
+impl Engine {
+    /// A peer said what it holds. What it is known to hold only grows on one connection.
+    pub(super) fn learn<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        state: &State,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        let own = self.shared_origin();
+        let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
+        let patience = self.config.patience_ms;
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.ready) else { return Ok(()) };
+        let before = peer.known.shared.seq(&own);
+        peer.known.shared.join(&state.shared);
+        for (device, head) in state.owned.iter() {
+            if peer.known.owned.head(device).is_none_or(|old| old < *head) {
+                peer.known.owned.set(*device, *head);
+            }
+        }
+        let acknowledged = peer.known.shared.seq(&own);
+        peer.in_flight.retain(|(seq, _)| *seq > acknowledged);
+        peer.sent = peer.sent.max(acknowledged);
+        if peer.in_flight.is_empty() {
+            peer.resend_at = None;
+        } else if acknowledged > before {
+            peer.resend_at = Some(now.steady_ms.saturating_add(patience));
+        }
+        peer.compare_at.get_or_insert(compare_at);
+        store.set_acknowledged(id, &peer.known.shared, &peer.known.owned)?;
+        self.meet_own_lane(store, &state.owned, now)?;
+        self.event(Event::PeerState { peer: id });
+        Ok(())
+    }
+
+    pub(super) fn on_pong<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        token: u64,
+        state: &State,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        self.learn(store, id, state, now)?;
+        self.event(Event::Answered { peer: id, token });
+        Ok(())
+    }
+
+    /// Digests are compared once after each change, when both sides hold the same.
+    pub(super) fn compare_if_equal<S: Store>(&mut self, store: &S, id: DeviceId) {
+        let mine = self.state(store);
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.ready) else { return };
+        if same(&peer.known, &mine) && peer.compared.as_ref() != Some(&mine) {
+            peer.compared = Some(mine);
+            self.send_digests(store, id, false);
+        }
+    }
+
+    pub(super) fn send_digests<S: Store>(&mut self, store: &S, id: DeviceId, ask: bool) {
+        if self.is_ready(&id) {
+            let report =
+                DigestReport { ask, state: self.state(store), digests: store.digests().clone() };
+            self.send(vec![id], Message::Digest(report));
+        }
+    }
+
+    pub(super) fn on_digest<S: Store>(&mut self, store: &S, id: DeviceId, report: &DigestReport) {
+        if report.ask {
+            self.send_digests(store, id, false);
+        }
+        if report.state != self.state(store) {
+            return self.event(Event::NotComparable { peer: id });
+        }
+        let differ = differing(store.digests(), &report.digests);
+        self.event(Event::Compared { peer: id, differ });
+    }
+}
+
+/// Whether two states hold the same change sets, as far as their seqs tell.
+fn same(a: &State, b: &State) -> bool {
+    super::missing(a, b) == 0 && super::missing(b, a) == 0
+}
+
+fn differing(mine: &Digests, theirs: &Digests) -> Vec<ModelId> {
+    let of = |digests: &Digests, model: &ModelId| digests.get(model).copied().unwrap_or_default();
+    let mut models: Vec<ModelId> = mine.keys().chain(theirs.keys()).copied().collect();
+    models.sort_unstable();
+    models.dedup();
+    models.retain(|model| of(mine, model) != of(theirs, model));
+    models
+}

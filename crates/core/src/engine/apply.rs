@@ -1,0 +1,136 @@
+//! Applying change sets: each is a step that commits only when its needs are met.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, Now};
+use crate::change::ChangeSet;
+use crate::codec::CodecError;
+use crate::id::{DeviceId, Origin, Seq};
+use crate::merge;
+use crate::store::Store;
+use crate::version::Vector;
+
+/// How many change sets one batch applies at most, so that local writes wait for little.
+const BUDGET: usize = 2_000;
+
+/// Change sets that wait: for their predecessor, for what they need, or for the next batch.
+#[derive(Default)]
+pub(super) struct Pending {
+    sets: BTreeMap<Origin, BTreeMap<Seq, (DeviceId, ChangeSet)>>,
+    bytes: usize,
+    over_budget: bool,
+}
+
+impl Pending {
+    /// Whether some could be applied but were left for the next batch.
+    pub(super) fn is_blocked_by_budget(&self) -> bool {
+        self.over_budget
+    }
+
+    /// Keeps a change set that `vector` lacks, unless it would take more than `limit` bytes in all:
+    /// then it is dropped and will be pulled again.
+    pub(super) fn add(&mut self, from: DeviceId, set: ChangeSet, vector: &Vector, limit: usize) {
+        let dot = set.dot();
+        let size = set.bytes().len();
+        let next = vector.seq(&dot.origin).saturating_add(1);
+        if dot.seq < next || (dot.seq > next && self.bytes.saturating_add(size) > limit) {
+            return;
+        }
+        let stream = self.sets.entry(dot.origin).or_default();
+        if let Some((_, old)) = stream.insert(dot.seq, (from, set)) {
+            self.bytes -= old.bytes().len();
+        }
+        self.bytes += size;
+    }
+
+    /// Takes out the next change set that can be applied to a state with this vector. Those that
+    /// the vector covers are forgotten.
+    fn take_next(&mut self, vector: &Vector) -> Option<(DeviceId, ChangeSet)> {
+        let bytes = &mut self.bytes;
+        let mut found = None;
+        self.sets.retain(|origin, stream| {
+            if found.is_some() {
+                return true;
+            }
+            let have = vector.seq(origin);
+            while let Some(first) = stream.first_entry() {
+                if *first.key() > have {
+                    break;
+                }
+                *bytes -= first.remove().1.bytes().len();
+            }
+            if let Some(first) = stream.first_entry() {
+                let header = first.get().1.header();
+                if header.seq == have + 1 && vector.meets(&header.needs) {
+                    let taken = first.remove();
+                    *bytes -= taken.1.bytes().len();
+                    found = Some(taken);
+                }
+            }
+            !stream.is_empty()
+        });
+        found
+    }
+}
+
+impl Engine {
+    /// Applies what can be applied, up to the budget.
+    pub(super) fn drain_pending<S: Store>(
+        &mut self,
+        store: &mut S,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        self.pending.over_budget = false;
+        for _ in 0..BUDGET {
+            let Some((from, set)) = self.pending.take_next(store.vector()) else { return Ok(()) };
+            self.apply(store, from, &set, now)?;
+        }
+        self.pending.over_budget = true;
+        Ok(())
+    }
+
+    /// Applies one change set whose predecessor and needs are there.
+    fn apply<S: Store>(
+        &mut self,
+        store: &mut S,
+        from: DeviceId,
+        set: &ChangeSet,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        let header = set.header();
+        let head = store.vector().head(&header.origin).map_or([0; 32], |head| head.hash);
+        if header.prev != head {
+            self.on_fork(from, header.origin, header.seq);
+            return Ok(());
+        }
+        let changes = match set.changes() {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.refuse(from, set, &error);
+                return Ok(());
+            }
+        };
+        let dot = set.dot();
+        let mut vector = store.vector().clone();
+        vector.set(header.origin, set.head());
+        for change in &changes {
+            let mut record = store.record(change.model, &change.key)?;
+            let covered = |dot: &crate::id::Dot| vector.covers(dot);
+            let lost = merge::apply(&mut record, &change.op, dot, header.hlc, covered);
+            store.put_record(change.model, &change.key, &record)?;
+            if !lost.is_empty() {
+                store.keep_lost(change.model, &change.key, &lost, dot)?;
+            }
+            self.changed[0].insert(change.model);
+        }
+        store.append(set)?;
+        if self.clock.absorb(header.hlc, now.wall_ms) {
+            store.set_clock(self.clock.last())?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, from: DeviceId, set: &ChangeSet, error: &CodecError) {
+        self.disconnect(from, format!("change set {} cannot be read: {error}", set.dot()));
+    }
+}

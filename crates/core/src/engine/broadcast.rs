@@ -1,0 +1,84 @@
+//! Sending our own change sets on our own account, and telling what we hold.
+
+use super::peer::Peer;
+use super::{Engine, Now};
+use crate::change::ChangeSet;
+use crate::id::DeviceId;
+use crate::message::{Changes, Message, State};
+use crate::store::Store;
+use crate::version::{Head, Vector};
+
+impl Engine {
+    /// Sends to every peer what it lacks of our own shared lane, as far as its window allows. What
+    /// several peers lack alike is read and sent once.
+    pub(super) fn push_all<S: Store>(&mut self, store: &mut S, now: Now) -> Result<(), S::Error> {
+        let own = self.shared_origin();
+        let last = store.vector().seq(&own);
+        loop {
+            let mut groups = self.lagging(last);
+            let Some((from, peers)) = groups.pop_first() else { return Ok(()) };
+            let mut have: Vector = store.vector().clone();
+            have.set(own, Head { seq: from, hash: [0; 32] });
+            let sets = store.log(&have, self.config.batch_bytes)?;
+            if sets.is_empty() {
+                return Ok(());
+            }
+            for id in &peers {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    note_sent(peer, &sets, now.steady_ms.saturating_add(self.config.patience_ms));
+                }
+            }
+            self.send(peers, Message::Changes(Changes { pull: 0, sets }));
+        }
+    }
+
+    /// Peers that lack something of our own lane and whose window is open, by what was sent.
+    fn lagging(&self, last: u64) -> std::collections::BTreeMap<u64, Vec<DeviceId>> {
+        let mut groups = std::collections::BTreeMap::<u64, Vec<DeviceId>>::new();
+        for (id, peer) in self.ready() {
+            if peer.sent < last && peer.in_flight_bytes() < self.config.window_bytes {
+                groups.entry(peer.sent).or_default().push(*id);
+            }
+        }
+        groups
+    }
+
+    /// Tells every peer what grew since it was told last: news to most, an acknowledgement to whom
+    /// it came from. What it will see from our own change sets is left out.
+    pub(super) fn tell_news<S: Store>(&mut self, store: &S, now: Now) {
+        let own = self.shared_origin();
+        let (shared, owned) = (store.vector(), store.owned_vector());
+        let mut news = Vec::new();
+        let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
+        for (id, peer) in &mut self.peers {
+            if !peer.ready {
+                continue;
+            }
+            let mut grown = shared.grown_since(&peer.told.shared);
+            if peer.sent >= shared.seq(&own) {
+                grown = grown.iter().filter(|(o, _)| **o != own).map(|(o, h)| (*o, *h)).collect();
+            }
+            let lanes = owned.iter().filter(|(device, head)| {
+                peer.told.owned.head(device).is_none_or(|told| told < **head)
+            });
+            let lanes = lanes.map(|(device, head)| (*device, *head)).collect();
+            let state = State { shared: grown, owned: lanes };
+            if state != State::default() {
+                peer.told = State { shared: shared.clone(), owned: owned.clone() };
+                peer.compare_at.get_or_insert(compare_at);
+                news.push((*id, state));
+            }
+        }
+        for (id, state) in news {
+            self.send(vec![id], Message::Vector(state));
+        }
+    }
+}
+
+fn note_sent(peer: &mut Peer, sets: &[ChangeSet], resend_at: u64) {
+    for set in sets {
+        peer.in_flight.push_back((set.header().seq, set.bytes().len()));
+        peer.sent = set.header().seq;
+    }
+    peer.resend_at.get_or_insert(resend_at);
+}

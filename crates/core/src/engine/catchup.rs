@@ -1,0 +1,116 @@
+//! Pulling what peers hold and we lack, and answering pulls.
+
+use std::collections::BTreeSet;
+
+use super::peer::Pulling;
+use super::{Engine, Now};
+use crate::id::{DeviceId, Origin, Seq};
+use crate::message::{Changes, Message};
+use crate::store::Store;
+use crate::version::{Head, Vector};
+
+/// An origin that is further elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// How far it is here.
+    have: Seq,
+    /// Since when it has stood there.
+    since: u64,
+}
+
+impl Want {
+    /// When its grace is over.
+    pub(super) fn deadline(&self, grace_ms: u64) -> u64 {
+        self.since.saturating_add(grace_ms)
+    }
+}
+
+impl Engine {
+    /// Asks for what is lacking: each origin from one peer, each peer for one thing at a time. An
+    /// origin whose device is connected gets a grace to send its changes itself.
+    pub(super) fn pull_missing<S: Store>(&mut self, store: &S, now: Now) {
+        self.note_wanted(store.vector(), now);
+        let mut asked: BTreeSet<Origin> = BTreeSet::new();
+        for peer in self.peers.values() {
+            asked.extend(peer.pulling.iter().flat_map(|pulling| &pulling.origins));
+        }
+        for id in self.ready_peers() {
+            let from = self.lacking_from(store, id, &asked, now);
+            if from.is_empty() {
+                continue;
+            }
+            let origins: BTreeSet<Origin> = from.iter().map(|(origin, _)| *origin).collect();
+            asked.extend(&origins);
+            let pull = self.id();
+            let deadline = now.steady_ms.saturating_add(self.config.patience_ms);
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.pulling = Some(Pulling { id: pull, origins, deadline });
+            }
+            self.send(vec![id], Message::Pull { id: pull, from });
+        }
+    }
+
+    /// What to pull from a peer: origins that it has further, that nobody was asked for, and whose
+    /// devices are not about to send them.
+    fn lacking_from<S: Store>(
+        &self,
+        store: &S,
+        id: DeviceId,
+        asked: &BTreeSet<Origin>,
+        now: Now,
+    ) -> Vec<(Origin, Seq)> {
+        let peer = &self.peers[&id];
+        if peer.pulling.is_some() {
+            return Vec::new();
+        }
+        let overdue = |want: &Want| want.deadline(self.config.grace_ms) <= now.steady_ms;
+        let pullable = |origin: &Origin, want: &Want| {
+            peer.known.shared.seq(origin) > want.have
+                && (overdue(want) || !self.is_ready(&origin.device))
+                && !asked.contains(origin)
+                && !peer.forked.contains(origin)
+        };
+        let wanted = self.wanted.iter().filter(|(origin, want)| pullable(origin, want));
+        wanted.map(|(origin, _)| (*origin, store.vector().seq(origin))).collect()
+    }
+
+    /// Keeps since when each origin is further elsewhere; any progress starts its grace anew.
+    fn note_wanted(&mut self, vector: &Vector, now: Now) {
+        let mut best = Vector::new();
+        for (_, peer) in self.ready() {
+            best.join(&peer.known.shared);
+        }
+        let further = best.grown_since(vector);
+        self.wanted.retain(|origin, _| further.head(origin).is_some());
+        for (origin, _) in further.iter() {
+            let have = vector.seq(origin);
+            let want = self.wanted.entry(*origin).or_insert(Want { have, since: now.steady_ms });
+            if want.have != have {
+                *want = Want { have, since: now.steady_ms };
+            }
+        }
+    }
+
+    /// Answers a pull from the log, in the order in which the changes were applied here.
+    pub(super) fn on_pull<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        pull: u64,
+        from: &[(Origin, Seq)],
+    ) -> Result<(), S::Error> {
+        let mut have = store.vector().clone();
+        for (origin, seq) in from {
+            if *seq < have.seq(origin) {
+                have.set(*origin, Head { seq: *seq, hash: [0; 32] });
+            }
+        }
+        let sets = store.log(&have, self.config.batch_bytes)?;
+        if sets.is_empty() {
+            self.send(vec![id], Message::Covered { id: pull });
+            return Ok(());
+        }
+        self.send(vec![id], Message::Changes(Changes { pull, sets }));
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! What a replica wants done, in order, once its transaction is durable.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::id::{DeviceId, Origin, Seq};
+use crate::message::Message;
+use crate::schema::ModelId;
+
+/// One thing to do. A lost effect can be made again from state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Send a message to these peers.
+    Send {
+        /// To whom; each is connected.
+        to: Vec<DeviceId>,
+        /// What. [`Message::is_bulk`] says on which stream.
+        message: Message,
+    },
+    /// End the connection to a peer that broke the rules.
+    Disconnect {
+        /// The peer.
+        peer: DeviceId,
+        /// The reason, in words.
+        reason: String,
+    },
+    /// Certificates came in, to be checked and kept.
+    Certificates {
+        /// From whom.
+        peer: DeviceId,
+        /// The certificates' encodings.
+        certificates: Vec<Bytes>,
+    },
+    /// Tell whoever wants to know.
+    Event(Event),
+}
+
+/// What happened, for people and programs that watch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Records of these models changed.
+    Changed {
+        /// The models.
+        models: BTreeSet<ModelId>,
+        /// Whether this device wrote them.
+        local: bool,
+    },
+    /// A peer has introduced itself.
+    Met {
+        /// The peer.
+        peer: DeviceId,
+        /// How far its wall clock is ahead of ours, in milliseconds.
+        clock_offset_ms: i64,
+    },
+    /// What a peer is known to hold has grown.
+    PeerState {
+        /// The peer.
+        peer: DeviceId,
+    },
+    /// A peer answered a probe.
+    Answered {
+        /// The peer.
+        peer: DeviceId,
+        /// The probe.
+        token: u64,
+    },
+    /// Digests of equal states were compared.
+    Compared {
+        /// With whom.
+        peer: DeviceId,
+        /// The models whose digests differ; none if all is well.
+        differ: Vec<ModelId>,
+    },
+    /// Digests could not be compared, as the states are not equal yet.
+    NotComparable {
+        /// With whom.
+        peer: DeviceId,
+    },
+    /// Two branches of one stream exist: its device was cloned or rolled back.
+    Fork {
+        /// The stream.
+        origin: Origin,
+        /// Where the branches part.
+        seq: Seq,
+        /// Who holds the other branch.
+        peer: DeviceId,
+    },
+    /// An owned lane of this device lives on under a new epoch.
+    Restated,
+    /// A transfer of an owned lane came to its end: the lane is exact.
+    LaneExact {
+        /// Whose lane.
+        device: DeviceId,
+    },
+}

@@ -1,0 +1,94 @@
+//! The one dispatch of messages.
+
+use super::{Effect, Engine, Event, Now};
+use crate::id::DeviceId;
+use crate::message::{Changes, Message};
+use crate::store::Store;
+use crate::version::Vector;
+
+impl Engine {
+    pub(super) fn on_message<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        message: Message,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        let Some(peer) = self.peers.get(&id) else { return Ok(()) };
+        match message {
+            Message::Hello(hello) => self.on_hello(store, id, hello, now)?,
+            Message::Membership(certificates) => {
+                self.effects.push(Effect::Certificates { peer: id, certificates });
+            }
+            Message::Error { text, .. } => self.disconnect(id, format!("the peer refused: {text}")),
+            Message::Unknown { .. } => {}
+            // Whatever overtakes `Hello` will be told again after it.
+            _ if !peer.ready => {}
+            Message::Vector(state) => self.learn(store, id, &state, now)?,
+            Message::Pong { token, state, .. } => self.on_pong(store, id, token, &state, now)?,
+            Message::Ping { token } => {
+                let state = self.state(store);
+                self.send(vec![id], Message::Pong { token, clock_ms: now.wall_ms, state });
+            }
+            Message::Changes(changes) => self.on_changes(store, id, changes, now)?,
+            Message::Pull { id: pull, from } => self.on_pull(store, id, pull, &from)?,
+            Message::Covered { id: pull } => self.on_covered(id, pull),
+            Message::OwnedPull(pull) => self.on_owned_pull(store, id, pull, now)?,
+            Message::More { device, life, credit } => {
+                self.serve_pages(store, id, device, life, credit)?;
+            }
+            Message::Page(page) => self.on_page(store, id, page, now)?,
+            Message::Void { device, life, target } => {
+                self.on_void(store, id, device, life, target)?;
+            }
+            Message::Digest(report) => self.on_digest(store, id, &report),
+        }
+        Ok(())
+    }
+
+    /// Takes change sets in: what is new waits until its needs are met, which is mostly at once.
+    fn on_changes<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        changes: Changes,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
+        if changes.pull != 0 && peer.pulling.as_ref().is_some_and(|p| p.id == changes.pull) {
+            peer.pulling = None;
+        }
+        for set in changes.sets {
+            let header = set.header();
+            // Whoever sends a change set holds it and all that it builds on.
+            let mut holds = Vector::new();
+            holds.set(header.origin, set.head());
+            for (origin, seq) in &header.needs {
+                holds.set(*origin, crate::version::Head { seq: *seq, hash: [0; 32] });
+            }
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.known.shared.join(&holds);
+            }
+            self.pending.add(id, set, store.vector(), self.config.pending_bytes);
+        }
+        self.drain_pending(store, now)
+    }
+
+    pub(super) fn on_covered(&mut self, id: DeviceId, pull: u64) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.pulling.take_if(|pulling| pulling.id == pull);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, peer: DeviceId, reason: String) {
+        self.on_disconnected(peer);
+        self.effects.push(Effect::Disconnect { peer, reason });
+    }
+
+    pub(super) fn on_fork(&mut self, id: DeviceId, origin: super::Origin, seq: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.forked.insert(origin) {
+            self.event(Event::Fork { origin, seq, peer: id });
+        }
+    }
+}

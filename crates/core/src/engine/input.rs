@@ -1,0 +1,34 @@
+//! What happens to a replica.
+
+use bytes::Bytes;
+
+use crate::id::DeviceId;
+use crate::message::Message;
+
+/// One thing that happened. Time comes with it, as [`Now`].
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection to a member stands.
+    Connected(DeviceId),
+    /// A connection ended.
+    Disconnected(DeviceId),
+    /// A message came over a connection.
+    Message(DeviceId, Message),
+    /// The certificates that this device holds, to be handed to peers.
+    Certificates(Vec<Bytes>),
+    /// A deadline of [`super::Engine::next_deadline`] has passed.
+    Tick,
+    /// Asks peers for their whole state; each answer is an [`super::Event::Answered`].
+    Probe(u64),
+    /// Sends the digests to this peer and asks for its own.
+    Verify(DeviceId),
+}
+
+/// The time, twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// The wall clock, Unix milliseconds; may jump.
+    pub wall_ms: u64,
+    /// A steady clock in milliseconds, for deadlines.
+    pub steady_ms: u64,
+}

@@ -1,0 +1,340 @@
+//! The protocol engine: what a replica does, as a function of its state and of what happens.
+//!
+//! [`Engine::handle`] takes one [`Input`] within an open transaction of the store;
+//! [`Engine::flush`] ends an ordered batch of inputs and returns the ordered batch of [`Effect`]s,
+//! which are carried out after the transaction is durable. If it cannot be made durable, the store
+//! is rolled back and [`Engine::rolled_back`] is called: peers are met anew, nothing is lost.
+//!
+//! # A write, step by step
+//!
+//! 1. [`Engine::begin_local`] takes a time; [`LocalTx`] turns each write into a change, merges it
+//!    into the record and puts it into the store; [`Engine::finish_local`] seals the change set.
+//! 2. `broadcast` sends it to every peer that has what precedes it, within a window.
+//! 3. The peer's `inbound` checks it, `apply` merges it once its needs are met and moves the vector.
+//! 4. The peer's next flush tells everybody its vector, which is news and acknowledgement in one.
+//! 5. `ack` learns it; whoever sees that a peer holds more than itself pulls (`catchup`), unless
+//!    the origin is connected and will send it on its own account.
+//!
+//! Owned lanes (`session`) are pulled in pages, a few at a time, from whoever holds them exactly.
+
+mod ack;
+mod apply;
+mod broadcast;
+mod catchup;
+mod commit;
+mod effect;
+mod hello;
+mod inbound;
+mod input;
+mod peer;
+mod phase;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use commit::{Committed, LocalTx, WriteError};
+pub use effect::{Effect, Event};
+pub use input::{Input, Now};
+pub use phase::Phase;
+
+use crate::clock::{Clock, Hlc};
+use crate::id::{DeviceId, Epoch, Origin};
+use crate::message::{Message, State};
+use crate::schema::{ModelId, Schema};
+use crate::store::Store;
+use crate::version::{Life, Vector};
+
+use apply::Pending;
+use catchup::Want;
+use peer::Peer;
+use session::Fetch;
+
+/// How an engine behaves. Times in milliseconds, sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How far ahead a remote clock may be to be absorbed.
+    pub max_drift_ms: u64,
+    /// Unacknowledged change sets of our own on the way to one peer.
+    pub window_bytes: usize,
+    /// Change sets in one message.
+    pub batch_bytes: usize,
+    /// Change sets that wait for what they need.
+    pub pending_bytes: usize,
+    /// Rows in one page.
+    pub page_rows: usize,
+    /// Bytes in one page.
+    pub page_bytes: usize,
+    /// Pages of one transfer on the way.
+    pub page_credit: u64,
+    /// Owned lanes that are fetched at once.
+    pub fetches: usize,
+    /// How long an unanswered request is waited for, and an unacknowledged change set before it is
+    /// sent again.
+    pub patience_ms: u64,
+    /// How long a connected origin is trusted to send its own changes before others are asked.
+    pub grace_ms: u64,
+    /// How often a peer is told the whole state, should something have been lost on the way.
+    pub refresh_ms: u64,
+    /// How long after the last change digests are compared.
+    pub compare_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_drift_ms: 60_000,
+            window_bytes: 256 << 10,
+            batch_bytes: 256 << 10,
+            pending_bytes: 16 << 20,
+            page_rows: 1_000,
+            page_bytes: 256 << 10,
+            page_credit: 3,
+            fetches: 4,
+            patience_ms: 5_000,
+            grace_ms: 300,
+            refresh_ms: 60_000,
+            compare_ms: 1_000,
+        }
+    }
+}
+
+/// Who a replica is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// This device.
+    pub device: DeviceId,
+    /// The epoch under which it writes its shared lane.
+    pub shared_epoch: Epoch,
+    /// The life under which it writes its owned lane.
+    pub owned_life: Life,
+}
+
+/// How far a peer is, compared with this device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lag {
+    /// Change sets that are here and that the peer has not acknowledged.
+    pub behind: u64,
+    /// Change sets that the peer has and that are not here.
+    pub ahead: u64,
+}
+
+/// One replica's protocol state. See the [module](self).
+pub struct Engine {
+    identity: Identity,
+    schema: Arc<Schema>,
+    config: Config,
+    clock: Clock,
+    /// The vector when the last change set of our own was made: needs are what grew since. Empty
+    /// after a start, so that the first change set names everything.
+    needs_base: Vector,
+    peers: BTreeMap<DeviceId, Peer>,
+    pending: Pending,
+    fetches: BTreeMap<DeviceId, Fetch>,
+    /// Origins that are known to be further than they are here.
+    wanted: BTreeMap<Origin, Want>,
+    /// When the last batch ended; what was due by then has been acted upon.
+    flushed_at: u64,
+    certificates: Vec<Bytes>,
+    /// Models that changed in this batch, by remote hands and by ours.
+    changed: [BTreeSet<ModelId>; 2],
+    effects: Vec<Effect>,
+    next_id: u64,
+    random: u64,
+}
+
+impl Engine {
+    /// An engine over a store. `seed` feeds the little randomness that it needs (epochs).
+    pub fn new<S: Store>(
+        identity: Identity,
+        schema: Arc<Schema>,
+        config: Config,
+        store: &mut S,
+        seed: u64,
+    ) -> Result<Self, S::Error> {
+        let clock = Clock::new(store.clock(), config.max_drift_ms);
+        let mut engine = Self {
+            identity,
+            schema,
+            config,
+            clock,
+            needs_base: Vector::new(),
+            peers: BTreeMap::new(),
+            pending: Pending::default(),
+            fetches: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            flushed_at: 0,
+            certificates: Vec::new(),
+            changed: Default::default(),
+            effects: Vec::new(),
+            next_id: 1,
+            random: seed,
+        };
+        engine.open_own_lane(store)?;
+        Ok(engine)
+    }
+
+    /// Who this replica is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The latest time of the clock.
+    pub fn clock(&self) -> Hlc {
+        self.clock.last()
+    }
+
+    /// The origin of this device's shared lane.
+    pub fn shared_origin(&self) -> Origin {
+        Origin::shared(self.identity.device, self.identity.shared_epoch)
+    }
+
+    /// Takes one input within an open transaction.
+    pub fn handle<S: Store>(
+        &mut self,
+        store: &mut S,
+        input: Input,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        match input {
+            Input::Connected(peer) => self.on_connected(store, peer, now),
+            Input::Disconnected(peer) => self.on_disconnected(peer),
+            Input::Message(peer, message) => self.on_message(store, peer, message, now)?,
+            Input::Certificates(certificates) => self.on_certificates(certificates),
+            Input::Tick => self.on_tick(store, now),
+            Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),
+            Input::Verify(peer) => self.send_digests(store, peer, true),
+        }
+        Ok(())
+    }
+
+    /// Ends a batch of inputs: says what follows from all of them together, and returns what is to
+    /// be done once the transaction is durable.
+    pub fn flush<S: Store>(&mut self, store: &mut S, now: Now) -> Result<Vec<Effect>, S::Error> {
+        self.flushed_at = now.steady_ms;
+        self.drain_pending(store, now)?;
+        self.push_all(store, now)?;
+        self.tell_news(store, now);
+        self.pull_missing(store, now);
+        self.fetch_missing(store, now)?;
+        for (models, local) in std::mem::take(&mut self.changed).into_iter().zip([false, true]) {
+            if !models.is_empty() {
+                self.event(Event::Changed { models, local });
+            }
+        }
+        Ok(std::mem::take(&mut self.effects))
+    }
+
+    /// The transaction was rolled back: forgets what was derived from it. Peers must be met anew
+    /// (their connections are to be ended), and nothing else is lost.
+    pub fn rolled_back<S: Store>(&mut self, store: &S) {
+        self.clock = Clock::new(store.clock().max(self.clock.last()), self.config.max_drift_ms);
+        self.needs_base = Vector::new();
+        self.peers.clear();
+        self.pending = Pending::default();
+        self.fetches.clear();
+        self.wanted.clear();
+        self.changed = Default::default();
+        self.effects.clear();
+    }
+
+    /// When [`Input::Tick`] is due, on the steady clock; `None` while nothing is awaited.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let peers = self.peers.values().filter_map(Peer::deadline);
+        let fetches = self.fetches.values().map(|fetch| fetch.deadline);
+        let graces = self.wanted.values().map(|want| want.deadline(self.config.grace_ms));
+        let graces = graces.filter(|at| *at > self.flushed_at);
+        let now = self.pending.is_blocked_by_budget().then_some(0);
+        peers.chain(fetches).chain(graces).chain(now).min()
+    }
+
+    /// Whether a peer has introduced itself on a connection that stands.
+    pub fn is_ready(&self, peer: &DeviceId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.ready)
+    }
+
+    /// What a connected peer is known to hold.
+    pub fn known(&self, peer: &DeviceId) -> Option<&State> {
+        self.peers.get(peer).filter(|peer| peer.ready).map(|peer| &peer.known)
+    }
+
+    /// What this device holds, durable and exact.
+    pub fn state<S: Store>(&self, store: &S) -> State {
+        State { shared: store.vector().clone(), owned: store.owned_vector() }
+    }
+
+    /// How far a peer is, from what it said on this connection or else acknowledged before.
+    pub fn lag<S: Store>(&self, store: &S, peer: &DeviceId) -> Lag {
+        let mine = self.state(store);
+        let kept;
+        let theirs = match self.known(peer) {
+            Some(state) => state,
+            None => {
+                let (shared, owned) = store.acknowledged(peer).cloned().unwrap_or_default();
+                kept = State { shared, owned };
+                &kept
+            }
+        };
+        Lag { behind: missing(&mine, theirs), ahead: missing(theirs, &mine) }
+    }
+
+    /// How far this replica is.
+    pub fn phase<S: Store>(&self, store: &S) -> Phase {
+        let under_way = self.fetches.iter().find_map(|(device, fetch)| {
+            let lane = store.lane(device)?;
+            let session = lane.session.as_ref().filter(|_| lane.exact.is_none())?;
+            Some((fetch.peer, session.cursor.complete(), session.target))
+        });
+        if let Some((peer, done, total)) = under_way {
+            return Phase::Backfilling { peer, done, total };
+        }
+        let mine = self.state(store);
+        let ahead = self.ready().map(|(_, peer)| missing(&peer.known, &mine)).max();
+        let alone = mine.shared.is_empty() && mine.owned.len() <= 1;
+        match ahead {
+            Some(0) => Phase::Ready,
+            Some(behind) => Phase::CatchingUp { behind },
+            None if alone && self.certificates.len() > 1 => Phase::Uninitialized,
+            None => Phase::Ready,
+        }
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (&DeviceId, &Peer)> {
+        self.peers.iter().filter(|(_, peer)| peer.ready)
+    }
+
+    fn ready_peers(&self) -> Vec<DeviceId> {
+        self.ready().map(|(id, _)| *id).collect()
+    }
+
+    fn send(&mut self, to: Vec<DeviceId>, message: Message) {
+        if !to.is_empty() {
+            self.effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.effects.push(Effect::Event(event));
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// How many change sets of `a` are missing in `b`.
+fn missing(a: &State, b: &State) -> u64 {
+    a.shared.missing_in(&b.shared).saturating_add(a.owned.missing_in(&b.owned))
+}

@@ -1,0 +1,74 @@
+//! What is known of a connected peer. All of it is volatile and ends with the connection; what it
+//! acknowledged is kept by the store as well.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::id::{DeviceId, Origin, Seq};
+use crate::message::State;
+use crate::page::Cursor;
+use crate::version::Life;
+
+/// A transfer of an owned lane that this device serves.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    /// The life that is being read.
+    pub(super) life: Life,
+    /// Whether the transfer replaces the lane.
+    pub(super) full: bool,
+    /// Behind the last row that was sent.
+    pub(super) cursor: Cursor,
+}
+
+/// A pull that has not been answered.
+#[derive(Clone, Debug)]
+pub(super) struct Pulling {
+    pub(super) id: u64,
+    pub(super) origins: BTreeSet<Origin>,
+    pub(super) deadline: u64,
+}
+
+/// One connected peer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    /// Whether its `Hello` has come.
+    pub(super) ready: bool,
+    /// When to send `Hello` again, should none have come.
+    pub(super) hello_at: u64,
+    /// What it holds, as far as it has said.
+    pub(super) known: State,
+    /// What it has been told that we hold.
+    pub(super) told: State,
+    /// When to tell it everything again.
+    pub(super) refresh_at: u64,
+    /// The last seq of our own shared lane that was sent.
+    pub(super) sent: Seq,
+    /// Those of them that it has not acknowledged, with their sizes.
+    pub(super) in_flight: VecDeque<(Seq, usize)>,
+    /// When to send them again.
+    pub(super) resend_at: Option<u64>,
+    /// The pull that it is answering.
+    pub(super) pulling: Option<Pulling>,
+    /// Owned lanes that it is being sent.
+    pub(super) serving: BTreeMap<DeviceId, Serving>,
+    /// Streams of which it holds another branch.
+    pub(super) forked: BTreeSet<Origin>,
+    /// When to compare digests.
+    pub(super) compare_at: Option<u64>,
+    /// The state at which digests were compared last.
+    pub(super) compared: Option<State>,
+}
+
+impl Peer {
+    /// Bytes of our own shared lane that it has not acknowledged.
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The earliest of its deadlines.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        let hello = (!self.ready).then_some(self.hello_at);
+        let refresh = self.ready.then_some(self.refresh_at);
+        let pulling = self.pulling.as_ref().map(|pulling| pulling.deadline);
+        [hello, refresh, pulling, self.resend_at, self.compare_at].into_iter().flatten().min()
+    }
+}
