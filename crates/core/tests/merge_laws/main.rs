@@ -1,0 +1,8 @@
+//! The laws of the merge, over random causal histories, over all small ones, and over the cases that
+//! people meet.
+
+mod cases;
+mod exhaustive;
+mod fold;
+mod random;
+mod world;
