@@ -76,14 +76,32 @@ impl Meta {
     }
 }
 
-/// About the entry itself, not what it links to, and without mounting anything by asking.
+/// To look at something mounts nothing.
+#[cfg(target_os = "linux")]
+const NO_AUTOMOUNT: AtFlags = AtFlags::NO_AUTOMOUNT;
+#[cfg(not(target_os = "linux"))]
+const NO_AUTOMOUNT: AtFlags = AtFlags::empty();
+
+/// About the entry itself, not what it links to.
 pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<Meta, Errno> {
-    stat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
+    stat(dir, name, AtFlags::SYMLINK_NOFOLLOW | NO_AUTOMOUNT)
+}
+
+/// Whether the entry, or what it links to, can be looked at; if not, why.
+pub(super) fn leads_somewhere(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    rustix::fs::statat(dir, name, NO_AUTOMOUNT).map(|_| ())
 }
 
 /// About what is open.
+#[cfg(target_os = "linux")]
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Meta, Errno> {
     stat(fd, c"", AtFlags::EMPTY_PATH)
+}
+
+/// About what is open.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Meta, Errno> {
+    rustix::fs::fstat(fd).map(|stat| from_stat(&stat))
 }
 
 #[cfg(target_os = "linux")]
@@ -100,9 +118,7 @@ fn stat(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Meta, Errno>
 
 #[cfg(not(target_os = "linux"))]
 fn stat(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Meta, Errno> {
-    let stat =
-        if name.is_empty() { rustix::fs::fstat(dir) } else { rustix::fs::statat(dir, name, flags) };
-    stat.map(|stat| from_stat(&stat))
+    rustix::fs::statat(dir, name, flags).map(|stat| from_stat(&stat))
 }
 
 #[cfg(target_os = "linux")]

@@ -26,11 +26,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::dir::{ListError, Names, open_dir, open_root};
-use super::meta::{Kind, Meta, stat_at, stat_fd};
+use super::meta::{Kind, Meta, leads_somewhere, stat_at, stat_fd};
 use super::problem::{Problem, RootError, What};
 use stack::{Frame, Stack, Sub};
 
@@ -322,11 +321,11 @@ fn look_at(dir: BorrowedFd<'_>, name: &CStr, options: Options) -> Result<Seen, E
 
 /// Why the link leads nowhere, if that is certain. That its target may not be seen is no reason.
 fn leads_nowhere(dir: BorrowedFd<'_>, name: &CStr) -> Option<Errno> {
-    match rustix::fs::statat(dir, name, AtFlags::NO_AUTOMOUNT) {
+    match leads_somewhere(dir, name) {
         Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG)) => {
             Some(errno)
         }
-        Ok(_) | Err(_) => None,
+        Ok(()) | Err(_) => None,
     }
 }
 
