@@ -62,7 +62,7 @@ pub(crate) fn words(error: &ConnectionError) -> String {
 }
 
 /// Text from outside, cut and without control characters.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

@@ -17,12 +17,12 @@ pub(crate) const LINK_ALPN: &[u8] = b"driftless/1";
 pub(crate) const PAIR_ALPN: &[u8] = b"driftless-pair/1";
 
 /// A peer that is silent for this long is gone. Together with the keep-alive this notices a dead
-/// one within 4.5 s: the clock starts at the first packet that goes unanswered.
-const IDLE: Duration = Duration::from_millis(3_500);
+/// one within 4 s: the clock starts at the first packet that goes unanswered.
+const IDLE: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// A link has two streams, pairing has one; nobody opens more, so nobody makes us buffer more.
-const STREAMS: u32 = 2;
+/// A link has three streams, pairing has one; nobody opens more, so nobody makes us buffer more.
+const STREAMS: u32 = 3;
 
 /// How often, and how long after each other, a taken port is tried: the system may hold on to the
 /// one of a process that just ended.

@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::backoff::Backoff;
-use crate::close::Close;
+use crate::close::{self, Close};
 use crate::dial::{DialError, dial};
 use crate::event::NetEvent;
 use crate::link::{self, Candidate, Link};
@@ -66,7 +66,7 @@ enum Dial {
 /// What ended.
 enum Done {
     Link(String),
-    Dial(Result<Candidate, DialError>),
+    Dial(Box<Result<Candidate, DialError>>),
 }
 
 /// Which task that was.
@@ -156,9 +156,14 @@ impl Hub {
         touched.extend(self.wanted.routes.keys());
         for id in touched {
             let moved = before.routes.get(&id) != self.wanted.routes.get(&id);
+            let urged = before.urged != self.wanted.urged;
             let resumed = before.is_paused(&id) && !self.wanted.is_paused(&id);
             let paused = self.wanted.is_paused(&id);
             let peer = self.peer(id);
+            if urged && !matches!(peer.dial, Dial::Running(_)) {
+                peer.dial = Dial::Idle;
+                peer.backoff.reset();
+            }
             if paused && let Slot::Up(current) = &peer.slot {
                 current.link.close(Close::Paused, "paused");
             }
@@ -227,13 +232,14 @@ impl Hub {
             let addrs = self.wanted.routes.get(&id).cloned().unwrap_or_else(Vec::new);
             let (endpoint, shared) = (self.endpoint.clone(), self.shared.clone());
             let attempt = Box::pin(dial(endpoint, shared, id, addrs));
-            let handle = self.tasks.spawn(async move { Done::Dial(attempt.await) });
+            let handle = self.tasks.spawn(async move { Done::Dial(Box::new(attempt.await)) });
             self.names.insert(handle.id(), Task::Dial(id));
             self.peer(id).dial = Dial::Running(handle);
         }
     }
 
     fn failed(&mut self, id: DeviceId, why: String) {
+        let why = close::printable(why.as_bytes());
         tracing::debug!(peer = %id, why, "an attempt to connect failed");
         let peer = self.peer(id);
         peer.dial = Dial::Idle;
@@ -255,7 +261,7 @@ impl Hub {
         let Some(name) = self.names.remove(&task) else { return };
         match (name, done) {
             (Task::Link(id), Ok(Done::Link(reason))) => self.link_ended(id, reason),
-            (Task::Dial(id), Ok(Done::Dial(result))) => self.dial_ended(id, task, result),
+            (Task::Dial(id), Ok(Done::Dial(result))) => self.dial_ended(id, task, *result),
             // Only attempts are aborted, and whoever does has planned what follows.
             (Task::Dial(_), Err(error)) if error.is_cancelled() => {}
             (Task::Link(id), failed) => {

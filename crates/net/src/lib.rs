@@ -8,7 +8,7 @@
 //!   QUIC handshake, ALPN driftless/1   ────────►   no member, or paused: closed in words,
 //!                                                  before one byte of a stream is read
 //!   live stream: greeting              ────────►   another library: closed
-//!   bulk stream: one tag byte          ────────►   the hub decides: one link for a pair
+//!   bulk and flow streams: a tag byte  ────────►   the hub decides: one link for a pair
 //!                                      ◄────────   live stream: greeting; Connected
 //!   the hub decides too; Connected
 //!   frames, both ways, both streams    ◄───────►
@@ -23,8 +23,8 @@
 //!
 //! [`Net`] is the handle. The *hub* is one task that owns what is known of each peer and decides
 //! who is dialled when and which link stays; it alone says `Connected` and `Disconnected`, so
-//! these come in order. The *gate* turns strangers away within the handshake. A *link* has four
-//! tasks, a reader and a writer for each class, so that no peer and no class waits for another.
+//! these come in order. The *gate* turns strangers away within the handshake. A *link* has a
+//! reader and a writer for each class, so that no peer and no class waits for another.
 
 mod accept;
 mod backoff;

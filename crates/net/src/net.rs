@@ -88,6 +88,12 @@ impl Net {
         });
     }
 
+    /// Dials every peer of the routes that is not connected now, however long the wait before the
+    /// next attempt would have been.
+    pub fn dial_now(&self) {
+        self.shared.wanted.send_modify(|wanted| wanted.urged += 1);
+    }
+
     /// Queues a frame; never waits. A frame that was queued is lost if the link ends before it
     /// has gone out.
     pub fn send(&self, peer: &DeviceId, class: Class, frame: Bytes) -> Result<(), SendError> {

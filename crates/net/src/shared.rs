@@ -23,6 +23,8 @@ pub(crate) struct Wanted {
     pub(crate) all_paused: bool,
     /// These are neither dialled nor accepted.
     pub(crate) paused: BTreeSet<DeviceId>,
+    /// How often the program has asked not to wait with the next attempts.
+    pub(crate) urged: u64,
 }
 
 impl Wanted {

@@ -1,5 +1,7 @@
 //! Who is connected with whom: strangers, ties, deaths, pauses.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -195,4 +197,55 @@ async fn ten_devices_all_find_each_other() {
     for node in nodes {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_good_address_among_dead_ones_is_enough() {
+    let members = Members::of(&[1, 2]);
+    let (a, b) = (Node::start(1, members.clone()).await, Node::start(2, members).await);
+    let dead: Vec<_> = (0..3).map(|_| std::net::UdpSocket::bind(loopback()).unwrap()).collect();
+    let mut addrs: Vec<_> = dead.iter().map(|socket| socket.local_addr().unwrap()).collect();
+    addrs.push(b.addr());
+    let start = Instant::now();
+    a.net.set_routes([(b.id(), addrs)].into());
+    a.log.up(b.id()).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_urged_network_does_not_wait_for_its_next_attempt() {
+    let members = Members::of(&[1]);
+    let a = Node::start(1, members.clone()).await;
+    let b = Node::start(2, Members::of(&[1, 2])).await;
+    b.know(&[&a]);
+    let deadline = Instant::now() + PATIENCE;
+    while b.net.last_failure(&a.id()).is_none() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    members.0.lock().unwrap().insert(b.id());
+    b.net.dial_now();
+    b.log.up(a.id()).await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_on_all_interfaces_tells_real_addresses() {
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let node = Node::start_with(1, Members::of(&[1]), everywhere, None).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let addrs = loop {
+        let addrs = node.net.listen_addrs();
+        if addrs.iter().all(|addr| !addr.ip().is_unspecified() && addr.port() != 0) {
+            break addrs;
+        }
+        assert!(Instant::now() < deadline, "{addrs:?}");
+        tokio::task::yield_now().await;
+    };
+    println!("{addrs:?}");
+    assert!(!addrs.is_empty());
+    node.stop().await;
 }

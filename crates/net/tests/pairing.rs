@@ -1,12 +1,15 @@
 //! Pairing between two devices on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 mod common;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use common::{LIBRARY, Members, Node, device, loopback, secret};
+use common::{LIBRARY, Members, Node, PATIENCE, by_hand, device, loopback, secret};
 use driftless_core::id::DeviceId;
 use driftless_core::member::{CertError, Certificate};
 use driftless_net::{
@@ -14,6 +17,7 @@ use driftless_net::{
     pair_join, ticket_id,
 };
 use ed25519_dalek::SigningKey;
+use tokio::time::timeout;
 
 /// The tickets of device 1 and the certificates of its library.
 struct Keeper {
@@ -245,5 +249,62 @@ async fn a_new_member_links_with_its_inviter() {
     new.log.up(node.id()).await;
     node.log.up(new.id()).await;
     new.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_is_heard_no_longer_than_it_needs() {
+    let keeper = Keeper::new(false);
+    let node = inviter(&keeper).await;
+    keeper.invite(&node, [11; 16]);
+    for announced in [5_000_u32, u32::MAX] {
+        let (endpoint, conn) = by_hand(2, &node, b"driftless-pair/1").await;
+        let (mut send, _recv) = conn.open_bi().await.unwrap();
+        send.write_all(&announced.to_le_bytes()).await.unwrap();
+        let told = timeout(PATIENCE, conn.closed()).await.unwrap().to_string();
+        assert!(told.contains("over"), "{told}");
+        endpoint.close().await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joiners_beyond_a_few_are_told_to_wait() {
+    let keeper = Keeper::new(false);
+    let node = inviter(&keeper).await;
+    let ticket = keeper.invite(&node, [12; 16]);
+    let mut dawdling = Vec::new();
+    for n in 10..14 {
+        let (endpoint, conn) = by_hand(n, &node, b"driftless-pair/1").await;
+        let (mut send, recv) = conn.open_bi().await.unwrap();
+        send.write_all(&[1]).await.unwrap();
+        dawdling.push((endpoint, conn, send, recv));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match join(2, &ticket).await {
+            Err(PairError::Refused(Refusal::Busy)) => break,
+            // The dawdlers' connections may still be on their way in.
+            other => assert!(Instant::now() < deadline && other.is_err(), "{other:?}"),
+        }
+    }
+    for (endpoint, ..) in dawdling {
+        endpoint.close().await;
+    }
+    while join(2, &ticket).await.is_err() {
+        assert!(Instant::now() < deadline);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_steer_a_terminal_are_refused() {
+    let keeper = Keeper::new(false);
+    let node = inviter(&keeper).await;
+    let ticket = keeper.invite(&node, [13; 16]);
+    for name in ["a\x1b[2J".to_owned(), "x".repeat(2_000)] {
+        let refused = pair_join(config(2), &ticket, &name, |_, _| async { true }).await;
+        assert!(matches!(refused, Err(PairError::BadName)));
+    }
     node.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Devices in processes of their own, which are killed.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};

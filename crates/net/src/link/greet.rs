@@ -7,7 +7,7 @@
 //! | 16 | instance: random, of this start of the process |
 //! | 2 | how many bytes of later versions follow (little endian), at most 1,024 |
 //!
-//! The dialler also opens the bulk stream, with one byte, 1.
+//! The dialler also opens the bulk stream, with one byte, 1, and the flow stream, with one byte, 2.
 
 use driftless_core::id::{DeviceId, LibraryId};
 use iroh::endpoint::{
@@ -21,6 +21,7 @@ use crate::shared::Shared;
 
 const MAGIC: [u8; 4] = *b"drft";
 const BULK_TAG: u8 = 1;
+const FLOW_TAG: u8 = 2;
 const FIXED: usize = 4 + 16 + 16 + 2;
 const MAX_LATER: u16 = 1_024;
 
@@ -85,24 +86,32 @@ pub(crate) async fn greet(conn: Connection, shared: &Shared) -> Result<Candidate
     let (mut send, recv) = conn.open_bi().await?;
     send.write_all(&Greeting::of(shared).encode()).await?;
     let mut live = Lane { send, recv };
-    let (mut send, recv) = conn.open_bi().await?;
-    send.write_all(&[BULK_TAG]).await?;
-    let bulk = Lane { send, recv };
+    let bulk = open(&conn, BULK_TAG).await?;
+    let flow = open(&conn, FLOW_TAG).await?;
     let greeting = read_greeting(&conn, &mut live, shared).await?;
-    Ok(candidate(conn, true, greeting, live, bulk))
+    Ok(candidate(conn, true, greeting, live, [bulk, flow]))
 }
 
 /// The acceptor's part: hears the dialler, and answers when the link is up.
 pub(crate) async fn answer(conn: Connection, shared: &Shared) -> Result<Candidate, GreetError> {
     let mut live = accept(&conn).await?;
     let greeting = read_greeting(&conn, &mut live, shared).await?;
-    let mut bulk = accept(&conn).await?;
+    let bulk = accept_tagged(&conn, BULK_TAG).await?;
+    let flow = accept_tagged(&conn, FLOW_TAG).await?;
+    Ok(candidate(conn, false, greeting, live, [bulk, flow]))
+}
+
+async fn open(conn: &Connection, tag: u8) -> Result<Lane, GreetError> {
+    let (mut send, recv) = conn.open_bi().await?;
+    send.write_all(&[tag]).await?;
+    Ok(Lane { send, recv })
+}
+
+async fn accept_tagged(conn: &Connection, expected: u8) -> Result<Lane, GreetError> {
+    let mut lane = accept(conn).await?;
     let mut tag = [0];
-    bulk.recv.read_exact(&mut tag).await?;
-    if tag != [BULK_TAG] {
-        return refuse(&conn, Close::Protocol, GreetError::NotOurs);
-    }
-    Ok(candidate(conn, false, greeting, live, bulk))
+    lane.recv.read_exact(&mut tag).await?;
+    if tag == [expected] { Ok(lane) } else { refuse(conn, Close::Protocol, GreetError::NotOurs) }
 }
 
 async fn accept(conn: &Connection) -> Result<Lane, GreetError> {
@@ -138,10 +147,10 @@ fn candidate(
     dialled: bool,
     greeting: Greeting,
     live: Lane,
-    bulk: Lane,
+    [bulk, flow]: [Lane; 2],
 ) -> Candidate {
     let peer = DeviceId(*conn.remote_id().as_bytes());
-    Candidate { peer, conn, dialled, instance: greeting.instance, live, bulk }
+    Candidate { peer, conn, dialled, instance: greeting.instance, live, bulk, flow }
 }
 
 #[cfg(test)]

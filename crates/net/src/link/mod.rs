@@ -1,5 +1,7 @@
-//! A link: the one QUIC connection of a pair, with a live and a bulk stream.
+//! A link: the one QUIC connection of a pair, with a live and a bulk stream, and one that tells how
+//! much of the bulk was read.
 
+mod flow;
 mod frames;
 mod greet;
 
@@ -16,12 +18,13 @@ use crate::config::Class;
 use crate::outbox::Outbox;
 use crate::shared::{PeerStats, Shared, unpoisoned};
 
+use flow::Flow;
 pub(crate) use greet::{GreetError, Greeting, answer, greet};
 
-/// Stream priorities: what is buffered of live goes into the next packet before bulk.
+/// Stream priority: what is buffered of live goes into the next packet before bulk.
 const LIVE_PRIORITY: i32 = 1;
 
-/// Both directions of one class.
+/// Both directions of one stream.
 pub(crate) struct Lane {
     pub(crate) send: SendStream,
     pub(crate) recv: RecvStream,
@@ -37,6 +40,7 @@ pub(crate) struct Candidate {
     pub(crate) instance: [u8; 16],
     pub(crate) live: Lane,
     pub(crate) bulk: Lane,
+    pub(crate) flow: Lane,
 }
 
 /// A link that is up, as its tasks and the handle see it.
@@ -94,24 +98,30 @@ fn route(conn: &Connection) -> String {
 
 /// Serves a link until it ends; gives the reason, for people.
 pub(crate) async fn run(link: Arc<Link>, candidate: Candidate, shared: Arc<Shared>) -> String {
-    let stats = shared.stats(&link.peer);
-    let Candidate { conn, dialled, live, bulk, .. } = candidate;
+    let Candidate { conn, dialled, live, bulk, flow, .. } = candidate;
     let greeting = (!dialled).then(|| Greeting::of(&shared));
+    let live_side = Side {
+        class: Class::Live,
+        link: link.clone(),
+        stats: shared.stats(&link.peer),
+        shared,
+        flow: Arc::default(),
+    };
+    let bulk_side = Side { class: Class::Bulk, ..live_side.clone() };
+    let (tell, hear) = (bulk_side.flow.clone(), bulk_side.flow.clone());
     let mut tasks = JoinSet::new();
-    let sides = [(Class::Live, live), (Class::Bulk, bulk)];
-    for (class, lane) in sides {
-        let side = Side { class, link: link.clone(), stats: stats.clone(), shared: shared.clone() };
-        let first = (class == Class::Live).then(|| greeting.clone()).flatten();
-        tasks.spawn(frames::write(side.clone(), lane.send, first));
-        tasks.spawn(frames::read(side, lane.recv));
-    }
+    tasks.spawn(frames::write_live(live_side.clone(), live.send, greeting));
+    tasks.spawn(frames::read(live_side, live.recv));
+    tasks.spawn(frames::write_bulk(bulk_side.clone(), bulk.send));
+    tasks.spawn(frames::read(bulk_side, bulk.recv));
+    tasks.spawn(async move { tell.tell(flow.send).await });
+    tasks.spawn(async move { hear.hear(flow.recv).await });
     tokio::select! {
         _ = conn.closed() => {}
         Some(ended) = tasks.join_next() => close_after(&link, &conn, ended),
     }
     tasks.shutdown().await;
-    let reason = link.reason(&conn.closed().await);
-    reason
+    link.reason(&conn.closed().await)
 }
 
 /// A task of a link, as seen by itself.
@@ -121,6 +131,7 @@ struct Side {
     link: Arc<Link>,
     stats: Arc<PeerStats>,
     shared: Arc<Shared>,
+    flow: Arc<Flow>,
 }
 
 /// A task of the link ended by itself: either the connection is gone already, or the peer broke

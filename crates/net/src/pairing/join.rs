@@ -57,12 +57,9 @@ pub enum PairError {
     /// This device's network could not be opened.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The name is longer than a certificate carries.
-    #[error("a device name of {len} bytes is above the limit of {MAX_TEXT_BYTES}")]
-    NameTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
+    /// The name is too long, or has control characters.
+    #[error("a device name has at most {MAX_TEXT_BYTES} bytes and no control characters")]
+    BadName,
     /// The ticket was made on this very device.
     #[error("the ticket was made on this device")]
     OwnTicket,
@@ -114,8 +111,8 @@ where
     F: FnOnce(PairingCode, String) -> C,
     C: Future<Output = bool>,
 {
-    if device_name.len() > MAX_TEXT_BYTES {
-        return Err(PairError::NameTooLong { len: device_name.len() });
+    if !wire::is_name(device_name) {
+        return Err(PairError::BadName);
     }
     let JoinConfig { secret, offline, listen } = config;
     let me = DeviceId(*SecretKey::from_bytes(&secret).public().as_bytes());
@@ -181,7 +178,7 @@ impl Joiner<'_> {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(ConnectError::Connection { source, .. })) => Err(refused(&source)
                 .map_or_else(|| unreachable(close::words(&source)), PairError::Refused)),
-            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Ok(Err(error)) => Err(unreachable(close::printable(error.to_string().as_bytes()))),
             Err(_) => Err(unreachable(format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))),
         }
     }

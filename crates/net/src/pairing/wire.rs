@@ -84,7 +84,7 @@ impl Message {
             1 => Self::Hello {
                 ticket: input.array("the ticket's id")?,
                 proof: input.array("the proof")?,
-                name: input.text(MAX_TEXT_BYTES, "the device's name")?.to_owned(),
+                name: read_name(&mut input, "the device's name")?,
             },
             2 => {
                 let code = input.u8("the refusal")?;
@@ -94,7 +94,7 @@ impl Message {
             }
             3 => Self::Proof {
                 proof: input.array("the proof")?,
-                library_name: input.text(MAX_TEXT_BYTES, "the library's name")?.to_owned(),
+                library_name: read_name(&mut input, "the library's name")?,
             },
             4 => Self::Confirmed(input.u8("the confirmation")? == 1),
             5 => Self::Welcome(read_certificates(&mut input)?),
@@ -106,6 +106,17 @@ impl Message {
         };
         Ok(message)
     }
+}
+
+/// Names are shown to people, so they must not steer a terminal.
+fn read_name(input: &mut Reader<'_>, what: &'static str) -> Result<String, CodecError> {
+    let name = input.text(MAX_TEXT_BYTES, what)?;
+    if is_name(name) { Ok(name.to_owned()) } else { Err(CodecError::NotCanonical(what)) }
+}
+
+/// Whether a text may be the name of a device or a library here.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control)
 }
 
 fn read_certificates(input: &mut Reader<'_>) -> Result<Vec<Certificate>, WireError> {
@@ -182,10 +193,12 @@ mod tests {
         }
         assert!(Message::decode(&[9]).is_err());
         assert!(Message::decode(&[2, 200]).is_err());
+        let steering = Message::Proof { proof: [3; 32], library_name: "a\x1b[2J".to_owned() };
+        assert!(Message::decode(&steering.encode()).is_err());
     }
 
     #[test]
     fn the_longest_welcome_fits() {
-        assert!(MAX_CERTS * (MAX_CERT_BYTES + 3) + 16 <= MAX_FROM_INVITER);
+        const { assert!(MAX_CERTS * (MAX_CERT_BYTES + 3) + 16 <= MAX_FROM_INVITER) };
     }
 }

@@ -14,6 +14,8 @@ use driftless_core::id::{DeviceId, LibraryId};
 use driftless_net::{
     Class, FramePermit, Membership, Net, NetConfig, NetError, NetEvent, Pairing, Sink,
 };
+use iroh::endpoint::{Connection, PortmapperConfig, presets};
+use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -276,4 +278,22 @@ pub(crate) async fn pair() -> (Node, Node) {
 /// Bytes that tell their place, so that nothing can be mixed up unnoticed.
 pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((seed * 31 + at * 7 + (at >> 8)) % 251).unwrap()).collect()
+}
+
+/// A device that speaks a protocol by hand.
+pub(crate) async fn by_hand(n: u8, to: &Node, alpn: &[u8]) -> (Endpoint, Connection) {
+    let endpoint = Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .portmapper_config(PortmapperConfig::Disabled)
+        .clear_ip_transports()
+        .bind_addr(loopback())
+        .unwrap()
+        .secret_key(SecretKey::from_bytes(&secret(n)))
+        .bind()
+        .await
+        .unwrap();
+    let id = EndpointId::from_bytes(&to.id().0).unwrap();
+    let addr = EndpointAddr::from_parts(id, [TransportAddr::Ip(to.addr())]);
+    let conn = endpoint.connect(addr, alpn).await.unwrap();
+    (endpoint, conn)
 }
