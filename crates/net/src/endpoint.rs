@@ -29,8 +29,9 @@ const STREAMS: u32 = 3;
 const REBIND_TRIES: u32 = 20;
 const REBIND_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the farewell to the peers may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the farewell to the peers may take. A peer that is there answers within a round trip;
+/// for one that is not, the transport would wait three seconds.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What an endpoint needs to know.
 pub(crate) struct Setup<'a, H> {

@@ -78,6 +78,11 @@ impl Net {
         endpoint::listen_addrs(&self.endpoint)
     }
 
+    /// The relay through which this device can be reached, if it has one by now; for tickets.
+    pub fn relay(&self) -> Option<String> {
+        self.endpoint.addr().relay_urls().next().map(ToString::to_string)
+    }
+
     /// Whom to stay connected with, and where they were seen. A peer whose addresses are new is
     /// dialled at once; one without any only if look-ups are allowed. Links that are up stay.
     pub fn set_routes(&self, routes: BTreeMap<DeviceId, Vec<SocketAddr>>) {
