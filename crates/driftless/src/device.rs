@@ -1,0 +1,55 @@
+//! The one model that every library has: its devices.
+
+use driftless_core::id::{DeviceId, derived_id};
+use driftless_core::schema::Syncable as _;
+use driftless_derive::Syncable;
+use uuid::Uuid;
+
+/// A member device, for people: its row is written by the device itself. Membership does not follow
+/// from it (that is what certificates are for), but where a device can be reached does.
+#[derive(Syncable, Clone, PartialEq, Debug)]
+#[sync(shared, crate = "driftless_core")]
+pub struct Device {
+    /// Derived from the key.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its operating system.
+    pub os: String,
+    /// Its processor architecture.
+    pub hardware: String,
+    /// Its ed25519 public key, which is its device id.
+    pub key: Vec<u8>,
+    /// Where it listens, as a JSON array of socket addresses.
+    #[sync(ty = "json")]
+    pub addresses: String,
+}
+
+impl Device {
+    /// The id of a device's row.
+    pub fn row_id(device: &DeviceId) -> Uuid {
+        derived_id("device", &[&device.0])
+    }
+
+    /// The row of this machine, with no address yet.
+    pub fn here(device: &DeviceId, name: &str) -> Self {
+        Self {
+            id: Self::row_id(device),
+            name: name.to_owned(),
+            os: std::env::consts::OS.to_owned(),
+            hardware: std::env::consts::ARCH.to_owned(),
+            key: device.0.to_vec(),
+            addresses: "[]".to_owned(),
+        }
+    }
+
+    /// The device id that the row is of, if its key has the right length.
+    pub fn device_id(&self) -> Option<DeviceId> {
+        Some(DeviceId(self.key.as_slice().try_into().ok()?))
+    }
+}
+
+/// The id of the model.
+pub(crate) fn model_id() -> driftless_core::schema::ModelId {
+    Device::descriptor().id
+}

@@ -1,0 +1,119 @@
+//! What can go wrong in a library.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use driftless_core::engine::WriteError;
+use driftless_core::member::CertError;
+use driftless_core::schema::{FieldError, SchemaError};
+use driftless_net::{NetError, PairError, TicketError};
+use driftless_store::StoreError;
+
+/// Why a library did not do what it was asked. Unless a variant says otherwise nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The transaction that this write was part of could not be made durable; nothing of it was
+    /// kept.
+    #[error("the write could not be made durable: {0}")]
+    NotDurable(#[source] Arc<StoreError>),
+    /// A write was refused.
+    #[error(transparent)]
+    Write(WriteError<StoreError>),
+    /// A row does not fit its struct.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The models are no schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A query failed.
+    #[error("the query failed: {0}")]
+    Query(#[from] rusqlite::Error),
+    /// The network could not be opened.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// Pairing failed.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// A text is no ticket.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// Certificates do not hold together.
+    #[error(transparent)]
+    Certificate(#[from] CertError),
+    /// The device's key is missing or is not the one that the library was made with.
+    #[error("{}: {what}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The system refused.
+    #[error("{doing} failed for {}: {source}", .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Sync is on already.
+    #[error("sync is on already")]
+    AlreadySyncing,
+    /// What was asked needs the network, and sync is off.
+    #[error("sync is off")]
+    NotSyncing,
+    /// An address at which this device could be reached is not known.
+    #[error("no address of this device is known yet: it has never listened")]
+    NoAddress,
+    /// No member has this id.
+    #[error("{0} is not a member of this library")]
+    NoMember(driftless_core::id::DeviceId),
+    /// A setting that does not exist, or a value that it cannot have.
+    #[error("setting {key:?}: {why}")]
+    Setting {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The library was closed, or its thread has ended on an error that was logged.
+    #[error("the library is closed")]
+    Closed,
+}
+
+impl From<WriteError<StoreError>> for Error {
+    fn from(error: WriteError<StoreError>) -> Self {
+        match error {
+            WriteError::Store(error) => Self::Store(error),
+            other => Self::Write(other),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn io(
+        path: impl Into<PathBuf>,
+        doing: &'static str,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, doing, source }
+    }
+
+    /// The store's error within, if that is what went wrong.
+    pub fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::NotDurable(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! A library as its users hold it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use driftless_core::clock::Hlc;
+use driftless_core::engine::{Config, Engine, Identity};
+use driftless_core::id::{DeviceId, Epoch, LibraryId, time_ordered_id};
+use driftless_core::member::{Certificate, Roster};
+use driftless_core::schema::Schema;
+use driftless_core::version::Life;
+use driftless_store::{DirLock, SqliteStore};
+use ed25519_dalek::SigningKey;
+use rusqlite::Connection;
+use tokio::sync::broadcast;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::events::{Change, Subscription};
+use crate::members::{self, Member, MemberSet};
+use crate::models::Models;
+use crate::settings;
+use crate::sync::Running;
+use crate::tx::WriteTx;
+use crate::writer::{Command, Parts, Reply, Writer};
+use crate::{key, reader, time};
+
+/// Changes that a subscriber may be behind before it is told that it missed some.
+const CHANGES_KEPT: usize = 1_024;
+/// Readers that are kept open between queries.
+const IDLE_READERS: usize = 4;
+
+/// An open library: one directory, one writer.
+///
+/// It may be shared between threads. Dropping it ends sync and closes the files.
+pub struct Library {
+    dir: PathBuf,
+    library: LibraryId,
+    device: DeviceId,
+    schema: Arc<Schema>,
+    commands: Sender<Command>,
+    writer: Option<JoinHandle<()>>,
+    changes: broadcast::Sender<Change>,
+    readers: Mutex<Vec<Connection>>,
+    pub(crate) members: Arc<MemberSet>,
+    pub(crate) open_until: Arc<AtomicU64>,
+    pub(crate) signing: SigningKey,
+    pub(crate) running: Mutex<Option<Running>>,
+    _lock: DirLock,
+}
+
+/// What a new library's directory is filled with.
+pub(crate) struct Founding<'a> {
+    pub(crate) library: LibraryId,
+    pub(crate) name: &'a str,
+    pub(crate) device_name: &'a str,
+    pub(crate) signing: &'a SigningKey,
+    pub(crate) certificates: &'a [Certificate],
+}
+
+impl Library {
+    /// Creates a library in `dir`, with this device as its founder. The directory is made if it is
+    /// missing; one that holds a library already is refused and left as it is.
+    pub fn create(
+        dir: &Path,
+        models: &Models,
+        name: &str,
+        device_name: &str,
+    ) -> Result<Self, Error> {
+        let signing = key::generate()?;
+        let device = key::device_id(&signing);
+        let mut random = [0; 10];
+        getrandom::fill(&mut random)?;
+        let library = LibraryId(time_ordered_id(time::wall_ms(), random));
+        let now = time::wall_ms();
+        let root = Certificate::issue(library, device, device_name, &signing, now)?;
+        let certificates = &[root];
+        let founding = Founding { library, name, device_name, signing: &signing, certificates };
+        Self::found(dir, models, &founding)
+    }
+
+    /// Fills a directory: its certificates, name and this device's row are written in one
+    /// transaction. If that fails, the files that were made are taken away again.
+    pub(crate) fn found(
+        dir: &Path,
+        models: &Models,
+        founding: &Founding<'_>,
+    ) -> Result<Self, Error> {
+        let schema = models.schema()?;
+        let made_dir = !dir.exists();
+        std::fs::create_dir_all(dir).map_err(Error::io(dir, "creating the directory"))?;
+        let lock = DirLock::acquire(dir)?;
+        if dir.join("library.db").exists() {
+            return Err(driftless_store::StoreError::Exists { path: dir.to_owned() }.into());
+        }
+        let filled = fill(dir, schema, founding);
+        if filled.is_err() {
+            for file in ["library.db", "library.db-wal", "library.db-shm", "sync.db", "sync.db-wal",
+                "sync.db-shm", "device.key"]
+            {
+                // What was not made cannot be taken away; the first error is the one to tell.
+                drop(std::fs::remove_file(dir.join(file)));
+            }
+            if made_dir {
+                drop(std::fs::remove_file(dir.join("lock")));
+                drop(std::fs::remove_dir(dir));
+            }
+        }
+        let store = filled?;
+        let library = Self::start(dir, store, founding.signing.clone(), lock)?;
+        Ok(library)
+    }
+
+    /// Opens the library in `dir`. One process at a time can have it open.
+    pub fn open(dir: &Path, models: &Models) -> Result<Self, Error> {
+        if !dir.join("library.db").exists() {
+            return Err(driftless_store::StoreError::NotALibrary { path: dir.to_owned() }.into());
+        }
+        let lock = DirLock::acquire(dir)?;
+        let store = SqliteStore::open(dir, models.schema()?)?;
+        let signing = key::load(dir)?;
+        if key::device_id(&signing) != store.identity().device {
+            let path = dir.join("device.key");
+            return Err(Error::Key { path, what: "this is the key of another device" });
+        }
+        Self::start(dir, store, signing, lock)
+    }
+
+    fn start(
+        dir: &Path,
+        mut store: SqliteStore,
+        signing: SigningKey,
+        lock: DirLock,
+    ) -> Result<Self, Error> {
+        let identity = store.identity().clone();
+        let schema = Arc::new(store.schema().clone());
+        let roster = members::load(&store)?;
+        let config = Config { max_drift_ms: settings::max_drift_ms(&store)?, ..Config::default() };
+        let who = Identity {
+            device: identity.device,
+            shared_epoch: identity.shared_epoch,
+            owned_life: identity.owned_life,
+        };
+        store.begin()?;
+        let engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
+        store.commit()?;
+        let members = Arc::new(MemberSet::default());
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let (commands, queue) = channel();
+        let open_until = Arc::new(AtomicU64::new(0));
+        let parts = Parts {
+            store,
+            engine,
+            schema: schema.clone(),
+            signing: signing.clone(),
+            roster,
+            members: members.clone(),
+            changes: changes.clone(),
+            open_until: open_until.clone(),
+        };
+        let run = move |queue: Receiver<Command>| Writer::new(parts).run(&queue);
+        let writer = std::thread::Builder::new()
+            .name("driftless-writer".to_owned())
+            .spawn(move || run(queue))
+            .map_err(Error::io(dir, "starting the writer's thread"))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            library: identity.library,
+            device: identity.device,
+            schema,
+            commands,
+            writer: Some(writer),
+            changes,
+            readers: Mutex::new(Vec::new()),
+            members,
+            open_until,
+            signing,
+            running: Mutex::new(None),
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The library's id.
+    pub fn id(&self) -> LibraryId {
+        self.library
+    }
+
+    /// This device's id.
+    pub fn device_id(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The models.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Runs a transaction. When it returns `Ok`, what it wrote is durable on this device, and on its
+    /// way to all others if sync is on. When the closure or the store fails, nothing of it was kept.
+    /// Transactions of several threads at one time are made durable together.
+    pub fn write<T, E>(
+        &self,
+        write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.transact(move |writer| writer.local(write))
+    }
+
+    /// Runs something within a batch's transaction, and waits until that is durable.
+    pub(crate) fn transact<T, E>(
+        &self,
+        run: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (reply, result) = sync_channel(1);
+        let command = Command::Write(Box::new(move |writer| {
+            let done = run(writer);
+            let finish: Reply = Box::new(move |committed| {
+                let committed = committed.map_err(|error| Error::NotDurable(error).into());
+                // An author who has gone away needs no answer.
+                drop(reply.send(done.and_then(|value| committed.map(|()| value))));
+            });
+            finish
+        }));
+        self.commands.send(command).map_err(|_| Error::Closed)?;
+        result.recv().map_err(|_| Error::Closed)?
+    }
+
+    /// Looks at the writer's state between two transactions.
+    pub(crate) fn call<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Writer) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, result) = sync_channel(1);
+        let call = move |writer: &mut Writer| {
+            // An asker who has gone away needs no answer.
+            drop(reply.send(look(writer)));
+        };
+        self.commands.send(Command::Call(Box::new(call))).map_err(|_| Error::Closed)?;
+        result.recv().map_err(|_| Error::Closed)
+    }
+
+    pub(crate) fn schema_arc(&self) -> Arc<Schema> {
+        self.schema.clone()
+    }
+
+    pub(crate) fn commands(&self) -> Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Queries with a read-only connection that sees everything that was durable when it began. Plain
+    /// SQL over the models' tables; it waits for no writer.
+    pub fn query<T>(&self, query: impl FnOnce(&Connection) -> T) -> Result<T, Error> {
+        let idle = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let reader = match kept {
+            Some(reader) => reader,
+            None => self.call(|writer| writer.store.reader())??,
+        };
+        let result = query(&reader);
+        let mut readers = idle();
+        if readers.len() < IDLE_READERS && reader.is_autocommit() {
+            readers.push(reader);
+        }
+        Ok(result)
+    }
+
+    /// The record with this key.
+    pub fn get<T: crate::Syncable>(
+        &self,
+        key: impl Into<driftless_core::id::RecordKey>,
+    ) -> Result<Option<T>, Error> {
+        self.query(|db| reader::get(db, key))?
+    }
+
+    /// Hears of every change from now on.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { receiver: self.changes.subscribe() }
+    }
+
+    /// The library's name.
+    pub fn name(&self) -> Result<String, Error> {
+        self.call(|writer| settings::library_name(&writer.store))?
+    }
+
+    /// All members, by device id.
+    pub fn members(&self) -> Result<Vec<Member>, Error> {
+        self.call(|writer| writer.members())?
+    }
+
+    /// All digests, and one over them all.
+    pub fn digests(&self) -> Result<Vec<(String, String)>, Error> {
+        let schema = self.schema.clone();
+        self.call(move |writer| {
+            let digests = writer.digests();
+            let all = driftless_core::digest::digest_of_all(&digests);
+            let rows = digests.iter().filter(|(_, digest)| digest.rows > 0);
+            let mut out: Vec<_> =
+                rows.map(|(id, digest)| (schema.name_of(*id), digest.to_string())).collect();
+            out.sort();
+            out.push(("all".to_owned(), format!("{all:032x}")));
+            out
+        })
+    }
+
+    /// Closes the library; what dropping it does as well.
+    pub fn close(self) {}
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.stop_sync();
+        // A writer that has ended already needs no word.
+        drop(self.commands.send(Command::Stop));
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer's thread had panicked");
+        }
+    }
+}
+
+/// Fills the files of a new library; they are complete and durable when it returns.
+fn fill(dir: &Path, schema: Schema, founding: &Founding<'_>) -> Result<SqliteStore, Error> {
+    let device = key::device_id(founding.signing);
+    key::save(dir, founding.signing)?;
+    // A founder whose certificates do not hold together would find out only at its next start.
+    Roster::from_certificates(founding.library, founding.certificates.to_vec())?;
+    let life = Life { mint: Hlc::from_ms(time::wall_ms()), epoch: Epoch(seed()?) };
+    let epoch = Epoch(seed()?);
+    let identity = driftless_store::Identity {
+        library: founding.library,
+        device,
+        shared_epoch: epoch,
+        owned_life: life,
+    };
+    let mut store = SqliteStore::create(dir, identity, schema.clone())?;
+    let who = Identity { device, shared_epoch: epoch, owned_life: life };
+    store.begin()?;
+    members::keep(&mut store, founding.certificates)?;
+    settings::set_library_name(&mut store, founding.name)?;
+    let schema = Arc::new(schema);
+    let mut engine =
+        Engine::new(who, schema.clone(), Config::default(), &mut store, seed()?)?;
+    let local = engine
+        .begin_local(&store, time::now())
+        .map_err(|error| Error::from(driftless_core::engine::WriteError::Clock(error)))?;
+    let mut random = || [0; 10];
+    let mut tx = WriteTx {
+        store: &mut store,
+        schema: &schema,
+        local,
+        wall_ms: time::wall_ms(),
+        random: &mut random,
+    };
+    tx.insert(&Device::here(&device, founding.device_name))?;
+    let local = tx.local;
+    engine.finish_local(&mut store, local).map_err(Error::from)?;
+    store.commit()?;
+    Ok(store)
+}
+
+pub(crate) fn seed() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+impl Writer {
+    fn members(&self) -> Result<Vec<Member>, Error> {
+        let rows: Vec<Device> = reader::all(self.store.connection(), "true", [])?;
+        let here = self.store.identity().device;
+        let member = |certificate: &Certificate| {
+            let row = rows.iter().find(|row| row.id == Device::row_id(&certificate.device));
+            Member {
+                device: certificate.device,
+                name: row.map_or_else(|| certificate.name.clone(), |row| row.name.clone()),
+                issued_by: certificate.issued_by,
+                issued_ms: certificate.issued_ms,
+                os: row.map(|row| row.os.clone()),
+                addresses: row.map_or_else(Vec::new, crate::writer::addresses),
+                here: certificate.device == here,
+            }
+        };
+        Ok(self.roster.certificates().map(member).collect())
+    }
+}

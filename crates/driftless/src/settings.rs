@@ -1,0 +1,145 @@
+//! Settings of this device, kept beside the data and never synced.
+
+use driftless_store::SqliteStore;
+
+use crate::error::Error;
+use crate::library::Library;
+
+const SETTINGS: &str = "setting";
+const LIBRARY_NAME: &[u8] = b"library_name";
+const LISTEN: &[u8] = b"listen";
+
+/// A setting that users can change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// How far ahead a remote clock may be to be followed: a time such as `90s` or `5m`.
+    MaxDrift,
+    /// Whether relays may carry what cannot go directly: `on` or `off`.
+    Relay,
+    /// Whether addresses of members are looked up and published: `on` or `off`.
+    Discovery,
+}
+
+impl Setting {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MaxDrift, Self::Relay, Self::Discovery];
+
+    /// Its key.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::MaxDrift => "max_drift",
+            Self::Relay => "relay",
+            Self::Discovery => "discovery",
+        }
+    }
+
+    /// What it is if nobody set it.
+    pub fn default_value(self) -> &'static str {
+        match self {
+            Self::MaxDrift => "60s",
+            Self::Relay | Self::Discovery => "on",
+        }
+    }
+
+    /// The setting with this key.
+    pub fn of_key(key: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|setting| setting.key() == key);
+        found.ok_or_else(|| {
+            let keys = Self::ALL.map(Self::key).join(", ");
+            Error::Setting { key: key.to_owned(), why: format!("there are only {keys}") }
+        })
+    }
+
+    fn check(self, value: &str) -> Result<(), Error> {
+        let why = match self {
+            Self::MaxDrift if milliseconds(value).is_none() => "a time such as 90s, 5m or 1h",
+            Self::Relay | Self::Discovery if !matches!(value, "on" | "off") => "on or off",
+            _ => return Ok(()),
+        };
+        Err(Error::Setting { key: self.key().to_owned(), why: format!("{value:?} is not {why}") })
+    }
+}
+
+/// Milliseconds of a text such as `500ms`, `90s`, `10m`, `2h` or `30d`; `None` for any other.
+pub fn milliseconds(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn get(store: &SqliteStore, key: &[u8]) -> Result<Option<String>, Error> {
+    let value = store.local(SETTINGS, key)?;
+    Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+pub(crate) fn value(store: &SqliteStore, setting: Setting) -> Result<String, Error> {
+    let set = get(store, setting.key().as_bytes())?;
+    Ok(set.unwrap_or_else(|| setting.default_value().to_owned()))
+}
+
+pub(crate) fn max_drift_ms(store: &SqliteStore) -> Result<u64, Error> {
+    let text = value(store, Setting::MaxDrift)?;
+    let bad = || Error::Setting { key: "max_drift".into(), why: format!("{text:?} is no time") };
+    milliseconds(&text).ok_or_else(bad)
+}
+
+pub(crate) fn library_name(store: &SqliteStore) -> Result<String, Error> {
+    Ok(get(store, LIBRARY_NAME)?.unwrap_or_else(|| "library".to_owned()))
+}
+
+pub(crate) fn set_library_name(store: &mut SqliteStore, name: &str) -> Result<(), Error> {
+    Ok(store.put_local(SETTINGS, LIBRARY_NAME, name.as_bytes())?)
+}
+
+/// Where this device listened last, so that it can be found there again.
+pub(crate) fn listen(store: &SqliteStore) -> Result<Vec<std::net::SocketAddr>, Error> {
+    let text = get(store, LISTEN)?;
+    Ok(text.iter().flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect())
+}
+
+pub(crate) fn set_listen(
+    store: &mut SqliteStore,
+    addresses: &[std::net::SocketAddr],
+) -> Result<(), Error> {
+    let lines: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    Ok(store.put_local(SETTINGS, LISTEN, lines.join("\n").as_bytes())?)
+}
+
+impl Library {
+    /// What a setting is.
+    pub fn setting(&self, setting: Setting) -> Result<String, Error> {
+        self.call(move |writer| value(&writer.store, setting))?
+    }
+
+    /// Changes a setting. It takes effect when the library is opened, or sync turned on, the next
+    /// time.
+    pub fn set_setting(&self, setting: Setting, value: &str) -> Result<(), Error> {
+        setting.check(value)?;
+        let value = value.to_owned();
+        self.transact(move |writer| {
+            Ok(writer.store.put_local(SETTINGS, setting.key().as_bytes(), value.as_bytes())?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(milliseconds("90s"), Some(90_000));
+        assert_eq!(milliseconds("10m"), Some(600_000));
+        for bad in ["", "s", "90", "-1s", "1w", "99999999999999999999d"] {
+            assert_eq!(milliseconds(bad), None, "{bad}");
+        }
+    }
+}

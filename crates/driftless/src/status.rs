@@ -1,0 +1,137 @@
+//! How the library is, at a glance.
+
+use std::net::SocketAddr;
+
+use driftless_core::engine::Phase;
+use driftless_core::id::{DeviceId, LibraryId};
+use driftless_core::message::State;
+
+use crate::error::Error;
+use crate::library::Library;
+use crate::members::Member;
+use crate::settings;
+use crate::writer::Writer;
+
+/// How one member is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// Who it is.
+    pub member: Member,
+    /// Whether it is connected and has introduced itself.
+    pub online: bool,
+    /// Whether its link is cut on purpose.
+    pub paused: bool,
+    /// Change sets that are here and that it has not acknowledged.
+    pub behind: u64,
+    /// Change sets that it has and that are not here.
+    pub ahead: u64,
+    /// The connection's round trip in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// The connection's route.
+    pub route: Option<String>,
+    /// How far its clock is ahead of ours, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// When it was connected last, Unix milliseconds, as far as this process knows.
+    pub last_seen_ms: Option<u64>,
+    /// Why there is no connection.
+    pub last_failure: Option<String>,
+    /// Whether it has ever acknowledged anything.
+    pub met: bool,
+    /// Bytes received from it and sent to it over this process's connections.
+    pub traffic: (u64, u64),
+}
+
+/// How a library is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// The library.
+    pub library: LibraryId,
+    /// Its name.
+    pub name: String,
+    /// This device.
+    pub device: DeviceId,
+    /// How far this replica is.
+    pub phase: Phase,
+    /// Whether sync is on.
+    pub syncing: bool,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// What it holds, durable and exact.
+    pub state: State,
+    /// All other members.
+    pub peers: Vec<PeerStatus>,
+    /// Rows of each model, by name.
+    pub counts: Vec<(String, u64)>,
+    /// Records whose projection waits.
+    pub quarantined: u64,
+    /// Fields with siblings of different values.
+    pub conflicts: u64,
+    /// Bytes of the library's files.
+    pub sizes: Vec<(String, u64)>,
+}
+
+impl Library {
+    /// How the library is now.
+    pub fn status(&self) -> Result<Status, Error> {
+        let members = self.members()?;
+        self.call(move |writer| writer.status(members))?
+    }
+}
+
+impl Writer {
+    /// Whether a member is connected and has introduced itself.
+    pub(crate) fn is_reachable(&self, device: &DeviceId) -> bool {
+        self.engine.is_ready(device)
+    }
+
+    fn status(&self, members: Vec<Member>) -> Result<Status, Error> {
+        let identity = self.store.identity();
+        let digests = self.digests();
+        let mut counts: Vec<(String, u64)> = self
+            .schema
+            .iter()
+            .map(|model| {
+                (model.name.clone(), digests.get(&model.id).map_or(0, |digest| digest.rows))
+            })
+            .collect();
+        counts.sort();
+        let others = members.into_iter().filter(|member| !member.here);
+        Ok(Status {
+            library: identity.library,
+            name: settings::library_name(&self.store)?,
+            device: identity.device,
+            phase: self.engine.phase(&self.store),
+            syncing: self.net.is_some(),
+            listen: self.net.as_ref().map_or_else(Vec::new, |net| net.listen_addrs()),
+            state: self.state(),
+            peers: others.map(|member| self.peer_status(member)).collect(),
+            counts,
+            quarantined: self.store.quarantined()?,
+            conflicts: self.store.conflicts()?,
+            sizes: self.store.sizes()?,
+        })
+    }
+
+    fn peer_status(&self, member: Member) -> PeerStatus {
+        use driftless_core::store::Store as _;
+        let device = member.device;
+        let lag = self.engine.lag(&self.store, &device);
+        let meeting = self.meetings.get(&device).cloned().unwrap_or_default();
+        let net = self.net.as_ref();
+        let traffic = net.map(|net| net.traffic(&device)).unwrap_or_default();
+        PeerStatus {
+            member,
+            online: self.engine.is_ready(&device),
+            paused: net.is_some_and(|net| net.is_paused(&device)),
+            behind: lag.behind,
+            ahead: lag.ahead,
+            rtt_ms: net.and_then(|net| net.rtt(&device)).map(|rtt| rtt.as_secs_f64() * 1e3),
+            route: net.and_then(|net| net.route(&device)),
+            clock_offset_ms: meeting.clock_offset_ms,
+            last_seen_ms: meeting.last_seen_ms,
+            last_failure: net.and_then(|net| net.last_failure(&device)),
+            met: self.engine.is_ready(&device) || self.store.acknowledged(&device).is_some(),
+            traffic: (traffic.received, traffic.sent),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Turning the network on and off.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+use driftless_core::id::DeviceId;
+use driftless_net::{Net, NetConfig};
+use tokio::runtime::Runtime;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::invite::Tickets;
+use crate::library::{Library, seed};
+use crate::settings::{self, Setting};
+use crate::writer::{Command, Writer, addresses_json};
+
+/// How to open the network.
+#[derive(Clone, Debug, Default)]
+pub struct SyncOptions {
+    /// Where to listen; by default on all interfaces, at the port of the last time if it is free.
+    pub listen: Option<SocketAddr>,
+    /// No relay, no discovery, no look-ups: only addresses that are known.
+    pub offline: bool,
+}
+
+/// The network while it is on.
+pub(crate) struct Running {
+    net: Arc<Net>,
+    runtime: Runtime,
+}
+
+impl Library {
+    /// Turns sync on: from now on this device stays connected to every member that it can reach.
+    pub fn sync(&self, options: SyncOptions) -> Result<(), Error> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            return Err(Error::AlreadySyncing);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("driftless-net")
+            .enable_all()
+            .build()
+            .map_err(Error::io(self.dir(), "starting the network's threads"))?;
+        let net = Arc::new(self.start_net(&runtime, &options)?);
+        let (attached, listening) = (net.clone(), net.listen_addrs());
+        self.transact(move |writer| writer.attach(attached, &listening))?;
+        *running = Some(Running { net, runtime });
+        Ok(())
+    }
+
+    fn start_net(&self, runtime: &Runtime, options: &SyncOptions) -> Result<Net, Error> {
+        let earlier = self.call(|writer| settings::listen(&writer.store))??;
+        let off = |setting| Ok::<_, Error>(self.setting(setting)? == "off");
+        let offline = options.offline || off(Setting::Relay)? && off(Setting::Discovery)?;
+        let wanted = options.listen.or_else(|| usual(&earlier));
+        let start = |listen| {
+            let commands = self.commands();
+            let sink = Arc::new(move |event| {
+                // After the writer has ended nobody is left to hear of it.
+                drop(commands.send(Command::Net(event)));
+            });
+            let config = NetConfig {
+                secret: self.signing.to_bytes(),
+                listen,
+                offline,
+                library: self.id(),
+                members: self.members.clone(),
+                pairing: Some(Arc::new(Tickets::new(self.commands(), self.open_until.clone()))),
+                jitter_seed: seed()?,
+            };
+            runtime.block_on(Net::start(config, sink)).map_err(Error::from)
+        };
+        // The port of the last time may be taken; any other will do, as peers are told of it.
+        let retry = options.listen.is_none_or(|listen| listen.port() == 0) && wanted.is_some();
+        let first = match options.listen {
+            Some(listen) if listen.port() == 0 => earlier_port(listen, &earlier).or(Some(listen)),
+            _ => wanted,
+        };
+        match start(first) {
+            Err(_) if retry => start(options.listen),
+            outcome => outcome,
+        }
+    }
+
+    /// Turns sync off: tells the peers and closes the connections.
+    pub fn stop_sync(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { net, runtime }) = running else { return };
+        if let Err(error) = self.call(Writer::detach) {
+            tracing::error!(%error, "the writer does not let go of the network");
+        }
+        match Arc::try_unwrap(net) {
+            Ok(net) => runtime.block_on(net.shutdown()),
+            Err(_) => tracing::error!("the network is still in use; it ends without farewell"),
+        }
+    }
+
+    /// Whether sync is on.
+    pub fn is_syncing(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(crate) fn with_net<T>(&self, look: impl FnOnce(&Net) -> T) -> Result<T, Error> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| look(&running.net)).ok_or(Error::NotSyncing)
+    }
+
+    /// Where this device listens; empty while sync is off.
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.with_net(Net::listen_addrs).unwrap_or_else(|_| Vec::new())
+    }
+
+    /// Cuts the link to a peer, or to all, until it is resumed.
+    pub fn pause(&self, peer: Option<DeviceId>) -> Result<(), Error> {
+        self.with_net(|net| net.pause(peer))
+    }
+
+    /// Lets a link that was paused be made again.
+    pub fn resume(&self, peer: Option<DeviceId>) -> Result<(), Error> {
+        self.with_net(|net| net.resume(peer))
+    }
+
+    /// Remembers an address of a member, or one at which any other member may be found, and tries
+    /// it at once.
+    pub fn add_route(&self, device: Option<DeviceId>, route: SocketAddr) -> Result<(), Error> {
+        self.transact(move |writer| writer.add_route(device, route))
+    }
+}
+
+fn usual(earlier: &[SocketAddr]) -> Option<SocketAddr> {
+    let port = earlier.first()?.port();
+    Some(SocketAddr::from(([0, 0, 0, 0], port)))
+}
+
+fn earlier_port(listen: SocketAddr, earlier: &[SocketAddr]) -> Option<SocketAddr> {
+    let same = earlier.iter().find(|address| address.ip() == listen.ip())?;
+    Some(SocketAddr::new(listen.ip(), same.port()))
+}
+
+impl Writer {
+    fn attach(&mut self, net: Arc<Net>, listening: &[SocketAddr]) -> Result<(), Error> {
+        settings::set_listen(&mut self.store, listening)?;
+        let device = self.store.identity().device;
+        let addresses = addresses_json(listening);
+        self.local(move |tx| {
+            let id = Device::row_id(&device);
+            let row: Option<Device> = tx.get(id)?;
+            // A row that somebody deleted is not brought back: the certificate names the device.
+            if row.is_some_and(|row| row.addresses != addresses) {
+                tx.update(id, |row: &mut Device| row.addresses = addresses)?;
+            }
+            Ok::<_, Error>(())
+        })?;
+        self.net = Some(net);
+        self.refresh_routes();
+        Ok(())
+    }
+
+    fn detach(&mut self) {
+        self.net = None;
+        let now = crate::time::now();
+        let peers: Vec<DeviceId> = self.meetings.keys().copied().collect();
+        for peer in peers {
+            self.forget_connection(peer, now);
+        }
+    }
+
+    fn add_route(&mut self, device: Option<DeviceId>, route: SocketAddr) -> Result<(), Error> {
+        let here = self.store.identity().device;
+        let devices: Vec<DeviceId> = match device {
+            Some(device) if !self.roster.contains(&device) => return Err(Error::NoMember(device)),
+            Some(device) => vec![device],
+            None => self.roster.certificates().map(|c| c.device).filter(|d| *d != here).collect(),
+        };
+        for device in devices {
+            self.keep_routes(&device, &[route])?;
+        }
+        self.refresh_routes();
+        Ok(())
+    }
+}

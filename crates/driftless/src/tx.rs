@@ -1,0 +1,136 @@
+//! A write transaction, as its author sees it.
+
+use driftless_core::engine::LocalTx;
+use driftless_core::id::{RecordKey, time_ordered_id};
+use driftless_core::schema::{FieldId, ModelDescriptor, ModelId, Schema, Syncable};
+use driftless_core::value::Value;
+use driftless_store::SqliteStore;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::reader;
+
+/// A transaction under way. What it wrote is seen by its own queries, becomes durable when the
+/// closure given to [`crate::Library::write`] returns `Ok`, and is undone if that returns `Err`.
+pub struct WriteTx<'a> {
+    pub(crate) store: &'a mut SqliteStore,
+    pub(crate) schema: &'a Schema,
+    pub(crate) local: LocalTx,
+    pub(crate) wall_ms: u64,
+    pub(crate) random: &'a mut dyn FnMut() -> [u8; 10],
+}
+
+fn fields<T: Syncable>(model: &ModelDescriptor, record: &T) -> Vec<(FieldId, Value)> {
+    model.fields.iter().map(|field| field.id).zip(record.values()).collect()
+}
+
+impl WriteTx<'_> {
+    /// A fresh id, ordered by time.
+    pub fn new_id(&mut self) -> Uuid {
+        time_ordered_id(self.wall_ms, (self.random)())
+    }
+
+    /// The time of this transaction: Unix milliseconds.
+    pub fn wall_ms(&self) -> u64 {
+        self.wall_ms
+    }
+
+    /// The connection, for SELECTs that see what this transaction wrote. Writing through it goes
+    /// around sync and is never right.
+    pub fn db(&self) -> &Connection {
+        self.store.connection()
+    }
+
+    /// The record with this key.
+    pub fn get<T: Syncable>(&self, key: impl Into<RecordKey>) -> Result<Option<T>, Error> {
+        reader::get(self.db(), key)
+    }
+
+    /// Creates a shared record. Refused if it exists.
+    pub fn insert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
+        let model = T::descriptor();
+        self.create(model.id, &record.key(), fields(&model, record))
+    }
+
+    /// Creates or changes a shared record: the fields that differ are set.
+    pub fn upsert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
+        let model = T::descriptor();
+        let (key, fields) = (record.key(), fields(&model, record));
+        if self.get::<T>(key.clone())?.is_some() {
+            self.set(model.id, &key, fields)
+        } else {
+            self.create(model.id, &key, fields)
+        }
+    }
+
+    /// Changes a shared record: the fields that `change` made different are set. Refused if there is
+    /// no such record.
+    pub fn update<T: Syncable>(
+        &mut self,
+        key: impl Into<RecordKey>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), Error> {
+        let (key, model) = (key.into(), T::descriptor());
+        let Some(mut record) = self.get::<T>(key.clone())? else {
+            let name = model.name;
+            return Err(driftless_core::engine::WriteError::NotFound { model: name, key }.into());
+        };
+        let before = record.values();
+        change(&mut record);
+        let after = fields(&model, &record);
+        let changed = after.into_iter().zip(before).filter(|((_, new), old)| new != old);
+        self.set(model.id, &key, changed.map(|(field, _)| field).collect())
+    }
+
+    /// Deletes a shared record, or takes a link away. Returns whether there was one.
+    pub fn delete<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<bool, Error> {
+        self.remove(T::descriptor().id, &key.into())
+    }
+
+    /// Adds a link.
+    pub fn link<T: Syncable>(&mut self, link: &T) -> Result<(), Error> {
+        let model = T::descriptor();
+        let fields = fields(&model, link);
+        Ok(self.local.link(self.schema, self.store, model.id, &link.key(), fields)?)
+    }
+
+    /// Writes a row that this device owns, new or not.
+    pub fn put<T: Syncable>(&mut self, row: &T) -> Result<(), Error> {
+        let model = T::descriptor();
+        let fields = fields(&model, row);
+        Ok(self.local.put_owned(self.schema, self.store, model.id, &row.key(), fields)?)
+    }
+
+    /// Deletes a row that this device owns.
+    pub fn drop_row<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<(), Error> {
+        let model = T::descriptor().id;
+        Ok(self.local.delete_owned(self.schema, self.store, model, &key.into())?)
+    }
+
+    /// Creates a shared record of a model that is known by its id.
+    pub fn create(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), Error> {
+        Ok(self.local.create(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// Sets fields of a shared record of a model that is known by its id.
+    pub fn set(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), Error> {
+        Ok(self.local.set(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// Deletes a shared record or link of a model that is known by its id. Returns whether there was
+    /// one.
+    pub fn remove(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Error> {
+        Ok(self.local.delete(self.schema, self.store, model, key)?)
+    }
+}

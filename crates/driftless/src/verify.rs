@@ -1,0 +1,130 @@
+//! Comparing digests with peers.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use driftless_core::engine::{Engine, Event, Input};
+use driftless_core::id::DeviceId;
+use driftless_core::schema::ModelId;
+
+use crate::error::Error;
+use crate::library::Library;
+use crate::time;
+use crate::wait::Watch;
+use crate::writer::Writer;
+
+/// What comparing with a peer came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Comparison {
+    /// The same data.
+    Equal,
+    /// At equal vectors these models differ, which must never be.
+    Differ(Vec<String>),
+    /// The states are not equal yet: somebody still has to catch up.
+    NotYet,
+    /// It did not answer in time.
+    NoAnswer,
+}
+
+struct Verify {
+    answers: BTreeMap<DeviceId, Answer>,
+    deadline: u64,
+    reply: Option<SyncSender<BTreeMap<DeviceId, Answer>>>,
+}
+
+#[derive(Clone)]
+enum Answer {
+    None,
+    NotYet,
+    Compared(Vec<ModelId>),
+}
+
+impl Library {
+    /// Compares the digests that are kept with those of every connected peer. Peers that still have
+    /// to catch up are given until `patience` is over.
+    pub fn verify(&self, patience: Duration) -> Result<Vec<(DeviceId, Comparison)>, Error> {
+        let (reply, result) = sync_channel(1);
+        self.transact(move |writer| {
+            writer.begin_verify(patience, reply);
+            Ok::<_, Error>(())
+        })?;
+        let answers = result.recv().map_err(|_| Error::Closed)?;
+        let told = |answer| match answer {
+            Answer::None => Comparison::NoAnswer,
+            Answer::NotYet => Comparison::NotYet,
+            Answer::Compared(differ) if differ.is_empty() => Comparison::Equal,
+            Answer::Compared(differ) => {
+                Comparison::Differ(differ.iter().map(|id| self.schema().name_of(*id)).collect())
+            }
+        };
+        Ok(answers.into_iter().map(|(device, answer)| (device, told(answer))).collect())
+    }
+
+    /// Recomputes all digests from the rows and compares them with those that are kept. Returns the
+    /// models that differ: their rows were damaged or changed by other hands.
+    pub fn verify_rows(&self) -> Result<Vec<String>, Error> {
+        let schema = self.schema_arc();
+        self.call(move |writer| {
+            let (kept, real) = (writer.digests(), writer.store.recompute_digests()?);
+            let of = |digests: &driftless_core::digest::Digests, id: &ModelId| {
+                digests.get(id).copied().unwrap_or_default()
+            };
+            let ids: std::collections::BTreeSet<_> = kept.keys().chain(real.keys()).collect();
+            let differ = ids.into_iter().filter(|id| of(&kept, id) != of(&real, id));
+            Ok(differ.map(|id| schema.name_of(*id)).collect())
+        })?
+    }
+}
+
+impl Writer {
+    fn begin_verify(
+        &mut self,
+        patience: Duration,
+        reply: SyncSender<BTreeMap<DeviceId, Answer>>,
+    ) {
+        let now = time::now();
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let here = self.store.identity().device;
+        let members = self.roster.certificates().map(|certificate| certificate.device);
+        let peers: Vec<DeviceId> =
+            members.filter(|device| *device != here && self.engine.is_ready(device)).collect();
+        for peer in &peers {
+            self.take(Input::Verify(*peer), now);
+        }
+        self.watches.push(Box::new(Verify {
+            answers: peers.into_iter().map(|peer| (peer, Answer::None)).collect(),
+            deadline: now.steady_ms.saturating_add(patience),
+            reply: Some(reply),
+        }));
+    }
+}
+
+impl Watch for Verify {
+    fn on_event(&mut self, event: &Event, _engine: &Engine) {
+        let (peer, answer) = match event {
+            Event::Compared { peer, differ } => (peer, Answer::Compared(differ.clone())),
+            Event::NotComparable { peer } => (peer, Answer::NotYet),
+            _ => return,
+        };
+        if let Some(kept) = self.answers.get_mut(peer) {
+            *kept = answer;
+        }
+    }
+
+    fn poll(&mut self, _writer: &mut Writer) -> bool {
+        let all = self.answers.values().all(|answer| matches!(answer, Answer::Compared(_)));
+        if !all && time::now().steady_ms < self.deadline {
+            return false;
+        }
+        if let Some(reply) = self.reply.take() {
+            // An asker who has gone away needs no answer.
+            drop(reply.send(self.answers.clone()));
+        }
+        true
+    }
+
+    fn deadline(&self) -> u64 {
+        self.deadline
+    }
+}

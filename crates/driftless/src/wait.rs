@@ -1,0 +1,170 @@
+//! Waiting until everybody has everything.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use driftless_core::engine::{Engine, Event, Input};
+use driftless_core::id::DeviceId;
+use driftless_core::message::State;
+
+use crate::error::Error;
+use crate::library::Library;
+use crate::time;
+use crate::writer::Writer;
+
+/// Something that watches the writer's batches until it has seen what it waits for.
+pub(crate) trait Watch: Send {
+    /// Hears of an event, after its transaction.
+    fn on_event(&mut self, event: &Event, engine: &Engine);
+    /// Looks after a batch; `true` when it is over.
+    fn poll(&mut self, writer: &mut Writer) -> bool;
+    /// When it is over in any case, on the steady clock.
+    fn deadline(&self) -> u64;
+}
+
+/// How far a wait has come with one member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// It has everything that was here, and gave everything that it had.
+    Done,
+    /// Connected, and not there yet.
+    Unfinished,
+    /// It could not be reached.
+    Unreachable,
+}
+
+/// A member's part in a wait.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerProgress {
+    /// The member.
+    pub device: DeviceId,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Change sets that it lacks.
+    pub behind: u64,
+    /// Change sets of it that are not here.
+    pub ahead: u64,
+}
+
+/// Waits for a target that is fixed at its start, member by member.
+struct Wait {
+    token: u64,
+    target: State,
+    /// What each member held when it first answered; `None` until then.
+    members: BTreeMap<DeviceId, Option<State>>,
+    done: BTreeMap<DeviceId, bool>,
+    deadline: u64,
+    reachable_only: bool,
+    reply: Option<SyncSender<Vec<PeerProgress>>>,
+}
+
+impl Library {
+    /// Waits until every member has everything that is here now and gave everything that it has, but
+    /// not beyond `patience`. With `reachable_only` it does not wait for members that cannot be
+    /// reached, once the others are done. Sync has to be on.
+    pub fn wait(
+        &self,
+        patience: Duration,
+        reachable_only: bool,
+    ) -> Result<Vec<PeerProgress>, Error> {
+        if !self.is_syncing() {
+            return Err(Error::NotSyncing);
+        }
+        let (reply, result) = sync_channel(1);
+        self.transact(move |writer| {
+            writer.begin_wait(patience, reachable_only, reply);
+            Ok::<_, Error>(())
+        })?;
+        result.recv().map_err(|_| Error::Closed)
+    }
+}
+
+impl Writer {
+    fn begin_wait(
+        &mut self,
+        patience: Duration,
+        reachable_only: bool,
+        reply: SyncSender<Vec<PeerProgress>>,
+    ) {
+        let now = time::now();
+        let here = self.store.identity().device;
+        let others = self.roster.certificates().map(|c| c.device).filter(|d| *d != here);
+        let members: BTreeMap<DeviceId, Option<State>> = others.map(|d| (d, None)).collect();
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let token = now.steady_ms.rotate_left(32) ^ members.len() as u64 ^ self.watches.len() as u64;
+        let done = members.keys().map(|device| (*device, false)).collect();
+        self.watches.push(Box::new(Wait {
+            token,
+            target: self.state(),
+            members,
+            done,
+            deadline: now.steady_ms.saturating_add(patience),
+            reachable_only,
+            reply: Some(reply),
+        }));
+        self.take(Input::Probe(token), now);
+    }
+}
+
+impl Watch for Wait {
+    fn on_event(&mut self, event: &Event, engine: &Engine) {
+        let peer = match event {
+            Event::Answered { peer, token } if *token == self.token => peer,
+            // Whoever is met only now said in its `Hello` what it holds.
+            Event::Met { peer, .. } => peer,
+            _ => return,
+        };
+        if let Some(state @ None) = self.members.get_mut(peer) {
+            *state = engine.known(peer).cloned();
+        }
+    }
+
+    fn poll(&mut self, writer: &mut Writer) -> bool {
+        let mine = writer.state();
+        for (device, held) in &self.members {
+            let finished = || {
+                let held = held.as_ref()?;
+                let theirs = writer.engine.known(device)?;
+                Some(includes(theirs, &self.target) && includes(&mine, held))
+            };
+            let done = self.done.entry(*device).or_insert(false);
+            *done = *done || finished().unwrap_or(false);
+        }
+        let over = time::now().steady_ms >= self.deadline;
+        let all = self.done.iter().all(|(device, done)| {
+            *done || self.reachable_only && !writer.is_reachable(device)
+        });
+        if !all && !over {
+            return false;
+        }
+        if let Some(reply) = self.reply.take() {
+            // An asker who has gone away needs no answer.
+            drop(reply.send(self.report(writer)));
+        }
+        true
+    }
+
+    fn deadline(&self) -> u64 {
+        self.deadline
+    }
+}
+
+impl Wait {
+    fn report(&self, writer: &Writer) -> Vec<PeerProgress> {
+        let one = |(device, done): (&DeviceId, &bool)| {
+            let lag = writer.engine.lag(&writer.store, device);
+            let progress = match (*done, writer.is_reachable(device)) {
+                (true, _) => Progress::Done,
+                (false, true) => Progress::Unfinished,
+                (false, false) => Progress::Unreachable,
+            };
+            PeerProgress { device: *device, progress, behind: lag.behind, ahead: lag.ahead }
+        };
+        self.done.iter().map(one).collect()
+    }
+}
+
+fn includes(a: &State, b: &State) -> bool {
+    a.shared.includes(&b.shared) && a.owned.includes(&b.owned)
+}

@@ -1,0 +1,331 @@
+//! The writer's thread: it owns the store and the engine, and nobody else touches them.
+//!
+//! Commands come in over one queue. A batch of them is one transaction; what follows from it is
+//! released after the commit, in order (the first law of `docs/architecture.md`).
+
+mod local;
+mod network;
+
+pub(crate) use network::{addresses, addresses_json};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use driftless_core::engine::{Effect, Engine, Event, Input, Now};
+use driftless_core::id::DeviceId;
+use driftless_core::member::Roster;
+use driftless_core::schema::Schema;
+use driftless_core::store::Store as _;
+use driftless_net::{FramePermit, Net, NetEvent};
+use driftless_store::{SqliteStore, StoreError};
+use ed25519_dalek::SigningKey;
+use tokio::sync::broadcast;
+
+use crate::events::Change;
+use crate::invite::PairingNotice;
+use crate::members::{self, MemberSet};
+use crate::time;
+use crate::wait::Watch;
+
+/// How long a batch goes on taking in commands that have come already.
+const BATCH_TIME: Duration = Duration::from_millis(10);
+/// How many commands a batch takes in at most.
+const BATCH_COMMANDS: usize = 1_024;
+/// How long the writer leaves a store alone that could not make a transaction durable.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// Change sets that may wait for the peer log before it is written though there is work to do.
+const MAX_UNLOGGED: usize = 1_000;
+/// How long the peer log may wait for a quiet moment.
+const LOG_DELAY: Duration = Duration::from_millis(200);
+
+/// Tells the author of a write how it ended.
+pub(crate) type Reply = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
+
+/// What the writer is asked to do.
+pub(crate) enum Command {
+    /// Run a local write within the batch's transaction.
+    Write(Box<dyn FnOnce(&mut Writer) -> Reply + Send>),
+    /// Take in what happened in the network.
+    Net(NetEvent),
+    /// Look at the state between two batches.
+    Call(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// End.
+    Stop,
+}
+
+/// The writer's state.
+pub(crate) struct Writer {
+    pub(crate) store: SqliteStore,
+    pub(crate) engine: Engine,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) signing: SigningKey,
+    pub(crate) roster: Roster,
+    pub(crate) members: Arc<MemberSet>,
+    pub(crate) net: Option<Arc<Net>>,
+    pub(crate) meetings: BTreeMap<DeviceId, Meeting>,
+    pub(crate) watches: Vec<Box<dyn Watch>>,
+    pub(crate) changes: broadcast::Sender<Change>,
+    /// When the last ticket will be forgotten, Unix milliseconds.
+    pub(crate) open_until: Arc<AtomicU64>,
+    /// Joiners that showed a ticket.
+    pub(crate) notices: Vec<PairingNotice>,
+    /// Frames of this batch: their permits end with it.
+    permits: Vec<FramePermit>,
+    /// Work that a batch made for the next one.
+    followups: VecDeque<Command>,
+    /// Why the open transaction cannot be committed any more.
+    broken: Option<Arc<StoreError>>,
+    log_due: Option<Instant>,
+}
+
+/// What is known of a peer's latest connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meeting {
+    /// The connection that stands, by its number.
+    pub(crate) conn: Option<u64>,
+    /// How far its clock is ahead, in milliseconds, as of its last `Hello`.
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// When it was connected last, Unix milliseconds.
+    pub(crate) last_seen_ms: Option<u64>,
+}
+
+/// The parts of a writer that its library puts together.
+pub(crate) struct Parts {
+    pub(crate) store: SqliteStore,
+    pub(crate) engine: Engine,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) signing: SigningKey,
+    pub(crate) roster: Roster,
+    pub(crate) members: Arc<MemberSet>,
+    pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) open_until: Arc<AtomicU64>,
+}
+
+impl Writer {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { store, engine, schema, signing, roster, members, changes, open_until } = parts;
+        members.replace(&roster);
+        let mut writer = Self {
+            store,
+            engine,
+            schema,
+            signing,
+            roster,
+            members,
+            net: None,
+            meetings: BTreeMap::new(),
+            watches: Vec::new(),
+            changes,
+            open_until,
+            notices: Vec::new(),
+            permits: Vec::new(),
+            followups: VecDeque::new(),
+            broken: None,
+            log_due: None,
+        };
+        writer.offer_certificates();
+        if let Err(error) = writer.recall_tickets() {
+            tracing::error!(%error, "open tickets cannot be read");
+        }
+        writer
+    }
+
+    /// Works until it is told to stop, or until everybody who could tell it something is gone.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        while let Some(first) = self.next(commands) {
+            if !self.batch(first, commands) {
+                break;
+            }
+            self.poll_watches();
+            self.flush_log_if_due();
+        }
+        if let Err(error) = self.store.flush_log() {
+            tracing::warn!(%error, "the peer log will be written at the next start");
+        }
+    }
+
+    /// The next command, or a tick when one is due. `None` to end.
+    fn next(&mut self, commands: &Receiver<Command>) -> Option<Option<Command>> {
+        if let Some(command) = self.followups.pop_front() {
+            return Some(Some(command));
+        }
+        let Some(wait) = self.patience() else {
+            return commands.recv().ok().map(Some);
+        };
+        match commands.recv_timeout(wait) {
+            Ok(command) => Some(Some(command)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// How long nothing has to be done by itself.
+    fn patience(&self) -> Option<Duration> {
+        let now = time::now().steady_ms;
+        let engine = self.engine.next_deadline();
+        let watches = self.watches.iter().map(|watch| watch.deadline());
+        let due = engine.into_iter().chain(watches).min();
+        let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
+        let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
+        [due, log].into_iter().flatten().min()
+    }
+
+    /// One transaction. Returns whether to go on.
+    fn batch(&mut self, first: Option<Command>, commands: &Receiver<Command>) -> bool {
+        let mut next = match first {
+            Some(Command::Call(call)) => {
+                call(self);
+                return true;
+            }
+            Some(Command::Stop) => return false,
+            other => other,
+        };
+        let now = time::now();
+        let mut replies: Vec<Reply> = Vec::new();
+        if let Err(error) = self.store.begin() {
+            self.broken = Some(Arc::new(error));
+        }
+        let started = Instant::now();
+        let mut left_over = None;
+        for _ in 0..BATCH_COMMANDS {
+            match next.take() {
+                Some(Command::Write(write)) => replies.push(write(self)),
+                Some(Command::Net(event)) => self.on_net(event, now),
+                Some(other) => {
+                    left_over = Some(other);
+                    break;
+                }
+                None => {}
+            }
+            if self.broken.is_some() || started.elapsed() > BATCH_TIME {
+                break;
+            }
+            match self.followups.pop_front().or_else(|| commands.try_recv().ok()) {
+                Some(command) => next = Some(command),
+                None => break,
+            }
+        }
+        let ended = self.end_transaction(time::now());
+        self.permits.clear();
+        for reply in replies {
+            reply(ended.as_ref().map(|_| ()).map_err(Arc::clone));
+        }
+        match ended {
+            Ok(effects) => self.release(effects),
+            Err(error) => self.recover(&error),
+        }
+        match left_over {
+            Some(Command::Stop) => false,
+            Some(command) => {
+                self.followups.push_front(command);
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn end_transaction(&mut self, now: Now) -> Result<Vec<Effect>, Arc<StoreError>> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        let due = self.engine.next_deadline().is_some_and(|at| at <= now.steady_ms);
+        if due {
+            self.engine.handle(&mut self.store, Input::Tick, now).map_err(Arc::new)?;
+        }
+        let effects = self.engine.flush(&mut self.store, now).map_err(Arc::new)?;
+        self.store.commit().map_err(Arc::new)?;
+        if self.store.unflushed() > 0 && self.log_due.is_none() {
+            self.log_due = Some(Instant::now() + LOG_DELAY);
+        }
+        Ok(effects)
+    }
+
+    /// The transaction is lost: nothing of it happened. Peers are met anew.
+    fn recover(&mut self, error: &StoreError) {
+        tracing::error!(%error, "a transaction could not be made durable; nothing of it was kept");
+        if self.store.in_transaction()
+            && let Err(error) = self.store.rollback()
+        {
+            tracing::error!(%error, "rolling back failed as well");
+        }
+        self.engine.rolled_back(&self.store);
+        match members::load(&self.store) {
+            Ok(roster) => self.roster = roster,
+            Err(error) => tracing::error!(%error, "the certificates cannot be read"),
+        }
+        self.members.replace(&self.roster);
+        self.offer_certificates();
+        self.disconnect_all("this device cannot write to its disk");
+        std::thread::sleep(PAUSE_AFTER_FAILURE);
+    }
+
+    /// Carries out what follows from a durable transaction.
+    fn release(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.transmit(&to, &message),
+                Effect::Disconnect { peer, reason } => self.disconnect(&peer, &reason),
+                Effect::Certificates { certificates, .. } => self.take_certificates(&certificates),
+                Effect::Event(event) => self.tell(event),
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match &event {
+            Event::Changed { models, local } => {
+                if models.contains(&crate::device::model_id()) {
+                    self.refresh_routes();
+                }
+                let models = models.iter().map(|model| self.schema.name_of(*model)).collect();
+                // Nobody listening is no failure.
+                drop(self.changes.send(Change { models, local: *local }));
+            }
+            Event::Met { peer, clock_offset_ms } => {
+                self.meetings.entry(*peer).or_default().clock_offset_ms = Some(*clock_offset_ms);
+            }
+            Event::Compared { peer, differ } if !differ.is_empty() => {
+                let models: Vec<_> = differ.iter().map(|id| self.schema.name_of(*id)).collect();
+                tracing::error!(%peer, ?models, "equal vectors with unequal digests");
+            }
+            Event::Fork { origin, seq, peer } => {
+                tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");
+            }
+            _ => tracing::debug!(?event),
+        }
+        for watch in &mut self.watches {
+            watch.on_event(&event, &self.engine);
+        }
+    }
+
+    fn poll_watches(&mut self) {
+        let mut watches = std::mem::take(&mut self.watches);
+        watches.retain_mut(|watch| !watch.poll(self));
+        self.watches.append(&mut watches);
+    }
+
+    fn flush_log_if_due(&mut self) {
+        let due = self.log_due.is_some_and(|at| at <= Instant::now());
+        if !due && self.store.unflushed() < MAX_UNLOGGED {
+            return;
+        }
+        self.log_due = None;
+        if let Err(error) = self.store.flush_log() {
+            tracing::warn!(%error, "the peer log cannot be written; library.db keeps what it lacks");
+            self.log_due = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
+    }
+
+    /// The state that this device holds, durable and exact.
+    pub(crate) fn state(&self) -> driftless_core::message::State {
+        self.engine.state(&self.store)
+    }
+
+    /// All digests.
+    pub(crate) fn digests(&self) -> driftless_core::digest::Digests {
+        self.store.digests().clone()
+    }
+}

@@ -1,0 +1,217 @@
+//! The writer's side of the network: frames in, frames out, members and routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use driftless_core::engine::{Input, Now};
+use driftless_core::id::DeviceId;
+use driftless_core::message::{Envelope, Message, Refusal};
+use driftless_net::{Class, NetEvent, SendError};
+
+use super::Writer;
+use crate::device::Device;
+use crate::error::Error;
+use crate::{members, reader, time};
+
+/// Where routes that were given by hand or came with a ticket are kept, by device.
+const ROUTES: &str = "route";
+/// Routes that are kept for one device.
+const MAX_ROUTES: usize = 16;
+
+impl Writer {
+    pub(super) fn on_net(&mut self, event: NetEvent, now: Now) {
+        match event {
+            NetEvent::Connected { peer, conn, route } => {
+                tracing::info!(%peer, route, "connected");
+                let meeting = self.meetings.entry(peer).or_default();
+                meeting.conn = Some(conn);
+                meeting.last_seen_ms = Some(time::wall_ms());
+                self.take(Input::Connected(peer), now);
+            }
+            NetEvent::Disconnected { peer, conn, reason } => {
+                let meeting = self.meetings.entry(peer).or_default();
+                if meeting.conn == Some(conn) {
+                    tracing::info!(%peer, reason, "disconnected");
+                    meeting.conn = None;
+                    meeting.last_seen_ms = Some(time::wall_ms());
+                    self.take(Input::Disconnected(peer), now);
+                }
+            }
+            NetEvent::Frame { peer, conn, bytes, permit, .. } => {
+                self.permits.push(permit);
+                if self.meetings.get(&peer).is_some_and(|meeting| meeting.conn == Some(conn)) {
+                    self.on_frame(peer, &bytes, now);
+                }
+            }
+            // The engine's windows are smaller than the queues.
+            NetEvent::Writable { .. } => {}
+        }
+    }
+
+    fn on_frame(&mut self, peer: DeviceId, frame: &Bytes, now: Now) {
+        let refusal = match Envelope::decode(frame) {
+            Ok(envelope) if envelope.library != self.store.identity().library => {
+                (Refusal::Library, "the message is for another library".to_owned())
+            }
+            Ok(envelope) if envelope.sender != peer => {
+                (Refusal::Protocol, "the message names another sender".to_owned())
+            }
+            Ok(envelope) => return self.take(Input::Message(peer, envelope.message), now),
+            Err(error) => (Refusal::Protocol, format!("the message cannot be read: {error}")),
+        };
+        let (refusal, text) = refusal;
+        tracing::warn!(%peer, text, "a message is refused");
+        self.transmit(&[peer], &Message::Error { refusal, text: text.clone() });
+        self.disconnect(&peer, &text);
+    }
+
+    /// A connection is gone without the network's word for it.
+    pub(crate) fn forget_connection(&mut self, peer: DeviceId, now: Now) {
+        if let Some(meeting) = self.meetings.get_mut(&peer)
+            && meeting.conn.take().is_some()
+        {
+            meeting.last_seen_ms = Some(time::wall_ms());
+            self.take(Input::Disconnected(peer), now);
+        }
+    }
+
+    pub(crate) fn take(&mut self, input: Input, now: Now) {
+        if let Err(error) = self.engine.handle(&mut self.store, input, now) {
+            self.broken = Some(error.into());
+        }
+    }
+
+    /// Sends a message that is encoded once.
+    pub(super) fn transmit(&mut self, to: &[DeviceId], message: &Message) {
+        let Some(net) = self.net.clone() else { return };
+        let identity = self.store.identity();
+        let frame = match message.encode(identity.library, identity.device) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::error!(%error, message = message.name(), "a message cannot be encoded");
+                return;
+            }
+        };
+        let class = if message.is_bulk() { Class::Bulk } else { Class::Live };
+        for peer in to {
+            match net.send(peer, class, frame.clone()) {
+                // Its end is on its way to us; meeting it again makes the message anew.
+                Ok(()) | Err(SendError::NotConnected { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "a peer does not keep up");
+                    self.disconnect(peer, "it does not keep up");
+                }
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, peer: &DeviceId, reason: &str) {
+        if let Some(net) = &self.net {
+            net.disconnect(peer, reason);
+        }
+    }
+
+    pub(super) fn disconnect_all(&mut self, reason: &str) {
+        let peers: Vec<DeviceId> = self.meetings.keys().copied().collect();
+        for peer in peers {
+            self.disconnect(&peer, reason);
+        }
+    }
+
+    /// Hands the engine the certificates for peers to have.
+    pub(super) fn offer_certificates(&mut self) {
+        let certificates = self.roster.certificates().map(|c| Bytes::from(c.encode())).collect();
+        let handled =
+            self.engine.handle(&mut self.store, Input::Certificates(certificates), time::now());
+        if let Err(error) = handled {
+            tracing::error!(%error, "certificates cannot be offered");
+        }
+    }
+
+    /// Looks at certificates that a peer offered; new members are kept first and then let in.
+    pub(super) fn take_certificates(&mut self, offered: &[Bytes]) {
+        let (roster, new) = members::admit(&self.roster, offered);
+        if new.is_empty() {
+            return;
+        }
+        self.follow_up("keeping certificates", move |writer| {
+            members::keep(&mut writer.store, &new)?;
+            writer.adopt(roster);
+            Ok(())
+        });
+    }
+
+    /// The roster has grown, in the transaction that is open.
+    pub(crate) fn adopt(&mut self, roster: driftless_core::member::Roster) {
+        self.roster = roster;
+        self.members.replace(&self.roster);
+        self.offer_certificates();
+        self.refresh_routes();
+    }
+
+    /// Keeps routes to a device, in the open transaction. The latest come first.
+    pub(crate) fn keep_routes(
+        &mut self,
+        device: &DeviceId,
+        routes: &[SocketAddr],
+    ) -> Result<(), Error> {
+        let mut all = self.kept_routes(device)?;
+        all.retain(|route| !routes.contains(route));
+        all.splice(0..0, routes.iter().copied());
+        all.truncate(MAX_ROUTES);
+        let text = all.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join("\n");
+        Ok(self.store.put_local(ROUTES, &device.0, text.as_bytes())?)
+    }
+
+    fn kept_routes(&self, device: &DeviceId) -> Result<Vec<SocketAddr>, Error> {
+        let kept = self.store.local(ROUTES, &device.0)?;
+        let text = kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(text.iter().flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Tells the network where members may be found: by routes that were given, and by what their
+    /// rows say.
+    pub(crate) fn refresh_routes(&mut self) {
+        let Some(net) = self.net.clone() else { return };
+        match self.routes() {
+            Ok(routes) => net.set_routes(routes),
+            Err(error) => tracing::error!(%error, "routes cannot be read"),
+        }
+    }
+
+    fn routes(&self) -> Result<BTreeMap<DeviceId, Vec<SocketAddr>>, Error> {
+        let here = self.store.identity().device;
+        let mut routes = BTreeMap::new();
+        let devices: Vec<Device> = reader::all(self.store.connection(), "true", [])?;
+        for certificate in self.roster.certificates() {
+            let device = certificate.device;
+            if device == here {
+                continue;
+            }
+            let row = devices.iter().find(|row| row.id == Device::row_id(&device));
+            let mut known: BTreeSet<SocketAddr> = self.kept_routes(&device)?.into_iter().collect();
+            known.extend(row.map(addresses).into_iter().flatten());
+            routes.insert(device, known.into_iter().collect());
+        }
+        Ok(routes)
+    }
+}
+
+/// The addresses that a device's row names; what is no address is skipped, since rows come from
+/// others.
+pub(crate) fn addresses(device: &Device) -> Vec<SocketAddr> {
+    device
+        .addresses
+        .split(['[', ']', ',', '"', ' '])
+        .filter(|part| !part.is_empty())
+        .take(MAX_ROUTES)
+        .filter_map(|part| part.parse().ok())
+        .collect()
+}
+
+/// The form in which a device's row names addresses.
+pub(crate) fn addresses_json(addresses: &[SocketAddr]) -> String {
+    let quoted: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("[{}]", quoted.join(","))
+}
