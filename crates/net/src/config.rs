@@ -13,14 +13,31 @@ pub trait Membership: Send + Sync {
     fn is_member(&self, device: &DeviceId) -> bool;
 }
 
+/// What of the internet's help an endpoint uses. With neither it sends nothing but to addresses that
+/// it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outside {
+    /// Relays carry what cannot go directly.
+    pub relay: bool,
+    /// Addresses of members are published and looked up.
+    pub discovery: bool,
+}
+
+impl Outside {
+    /// No relay, no discovery, no look-ups.
+    pub const NONE: Self = Self { relay: false, discovery: false };
+    /// All of it.
+    pub const ALL: Self = Self { relay: true, discovery: true };
+}
+
 /// What a [`Net`](crate::Net) is told at its start.
 pub struct NetConfig {
     /// The device's ed25519 secret; its public key is the device id.
     pub secret: [u8; 32],
     /// Where to listen. `None`: on all interfaces, at a port of the system's choice.
     pub listen: Option<SocketAddr>,
-    /// No relay, no discovery, no look-ups: nothing is asked of any network.
-    pub offline: bool,
+    /// What of the internet's help is used.
+    pub outside: Outside,
     /// The library that is synced over these links.
     pub library: LibraryId,
     /// Who may connect.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use iroh::endpoint::{
     BindError, Builder, EndpointHooks, IdleTimeout, PortmapperConfig, QuicTransportConfig, VarInt,
-    presets,
+    default_relay_mode, presets,
 };
 use iroh::{Endpoint, NetReportConfig, RelayMode, SecretKey};
 
+use crate::config::Outside;
 use crate::error::NetError;
 
 /// The protocol between members; its number is the major version.
@@ -37,7 +38,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Setup<'a, H> {
     pub(crate) secret: &'a [u8; 32],
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) offline: bool,
+    pub(crate) outside: Outside,
     pub(crate) alpns: &'a [&'a [u8]],
     pub(crate) hook: H,
 }
@@ -70,13 +71,16 @@ fn builder<H>(setup: &Setup<'_, H>) -> Result<Builder, NetError>
 where
     H: EndpointHooks + Clone + 'static,
 {
-    let mut builder = if setup.offline {
-        Endpoint::builder(presets::Minimal)
+    let mut builder = match setup.outside {
+        Outside::NONE => Endpoint::builder(presets::Minimal)
             .relay_mode(RelayMode::Disabled)
             .portmapper_config(PortmapperConfig::Disabled)
-            .net_report_config(NetReportConfig::minimal())
-    } else {
-        Endpoint::builder(presets::N0)
+            .net_report_config(NetReportConfig::minimal()),
+        Outside { relay: false, .. } => Endpoint::builder(presets::N0DisableRelay),
+        Outside { discovery: false, .. } => {
+            Endpoint::builder(presets::Minimal).relay_mode(default_relay_mode())
+        }
+        Outside::ALL => Endpoint::builder(presets::N0),
     };
     if let Some(addr) = setup.listen {
         builder = builder

@@ -79,7 +79,7 @@ enum Task {
 pub(crate) struct Hub {
     shared: Arc<Shared>,
     endpoint: Endpoint,
-    offline: bool,
+    discovery: bool,
     seed: u64,
     peers: BTreeMap<DeviceId, Peer>,
     /// What was applied last of what the program wants.
@@ -90,11 +90,11 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(shared: Arc<Shared>, endpoint: Endpoint, offline: bool, seed: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, endpoint: Endpoint, discovery: bool, seed: u64) -> Self {
         Self {
             shared,
             endpoint,
-            offline,
+            discovery,
             seed,
             peers: BTreeMap::new(),
             wanted: Wanted::default(),
@@ -190,7 +190,7 @@ impl Hub {
     /// Whether `id` is to be dialled when there is no link to it.
     fn is_dialled(&self, id: &DeviceId) -> bool {
         let findable =
-            self.wanted.routes.get(id).is_some_and(|addrs| !addrs.is_empty() || !self.offline);
+            self.wanted.routes.get(id).is_some_and(|addrs| !addrs.is_empty() || self.discovery);
         findable && !self.wanted.is_paused(id) && *id != self.shared.me
     }
 

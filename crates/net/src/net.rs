@@ -50,7 +50,7 @@ impl Net {
     /// Opens the network; must be called within a tokio runtime. Nobody is dialled before
     /// [`set_routes`](Self::set_routes).
     pub async fn start(config: NetConfig, sink: Sink) -> Result<Self, NetError> {
-        let NetConfig { secret, listen, offline, library, members, pairing, jitter_seed } = config;
+        let NetConfig { secret, listen, outside, library, members, pairing, jitter_seed } = config;
         let me = DeviceId(*SecretKey::from_bytes(&secret).public().as_bytes());
         let mut instance = [0; 16];
         getrandom::fill(&mut instance)?;
@@ -58,10 +58,10 @@ impl Net {
         let hook = Gate(shared.clone());
         let alpns: &[&[u8]] = &[LINK_ALPN, PAIR_ALPN];
         let endpoint =
-            endpoint::bind(Setup { secret: &secret, listen, offline, alpns, hook }).await?;
+            endpoint::bind(Setup { secret: &secret, listen, outside, alpns, hook }).await?;
         let (candidates, arriving) = mpsc::channel(CANDIDATES);
         let (stop, stopped) = oneshot::channel();
-        let hub = Hub::new(shared.clone(), endpoint.clone(), offline, jitter_seed);
+        let hub = Hub::new(shared.clone(), endpoint.clone(), outside.discovery, jitter_seed);
         let hub = tokio::spawn(hub.run(shared.wanted.subscribe(), arriving, stopped));
         let accept = tokio::spawn(accept::run(endpoint.clone(), shared.clone(), candidates));
         Ok(Self { shared, endpoint, hub, accept, stop: Some(stop) })

@@ -13,8 +13,8 @@ use common::{LIBRARY, Members, Node, PATIENCE, by_hand, device, loopback, secret
 use driftless_core::id::DeviceId;
 use driftless_core::member::{CertError, Certificate};
 use driftless_net::{
-    JoinConfig, Joined, OpenTicket, PairError, Pairing, PairingCode, Refusal, Ticket, TicketError,
-    pair_join, ticket_id,
+    JoinConfig, Joined, OpenTicket, Outside, PairError, Pairing, PairingCode, Refusal, Ticket,
+    TicketError, pair_join, ticket_id,
 };
 use ed25519_dalek::SigningKey;
 use tokio::time::timeout;
@@ -111,7 +111,7 @@ async fn inviter(keeper: &Arc<Keeper>) -> Node {
 }
 
 fn config(n: u8) -> JoinConfig {
-    JoinConfig { secret: secret(n), offline: true, listen: Some(loopback()) }
+    JoinConfig { secret: secret(n), outside: Outside::NONE, listen: Some(loopback()) }
 }
 
 async fn join(n: u8, ticket: &Ticket) -> Result<Joined, PairError> {

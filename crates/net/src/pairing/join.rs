@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::wire::{self, MAX_FROM_INVITER, Message, WireError};
 use super::{Channel, PairingCode, Refusal, Role};
 use crate::close::{self, Close};
+use crate::config::Outside;
 use crate::dial::target;
 use crate::endpoint::{self, PAIR_ALPN, Setup};
 use crate::error::NetError;
@@ -30,8 +31,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct JoinConfig {
     /// The device's ed25519 secret; its public key is the device id.
     pub secret: [u8; 32],
-    /// No relay, no discovery, no look-ups.
-    pub offline: bool,
+    /// What of the internet's help is used.
+    pub outside: Outside,
     /// Where to bind. `None`: on all interfaces, at a port of the system's choice.
     pub listen: Option<SocketAddr>,
 }
@@ -114,12 +115,12 @@ where
     if !wire::is_name(device_name) {
         return Err(PairError::BadName);
     }
-    let JoinConfig { secret, offline, listen } = config;
+    let JoinConfig { secret, outside, listen } = config;
     let me = DeviceId(*SecretKey::from_bytes(&secret).public().as_bytes());
     if me == ticket.inviter {
         return Err(PairError::OwnTicket);
     }
-    let setup = Setup { secret: &secret, listen, offline, alpns: &[], hook: NoGate };
+    let setup = Setup { secret: &secret, listen, outside, alpns: &[], hook: NoGate };
     let endpoint = endpoint::bind(setup).await?;
     let joiner = Joiner { me, ticket, device_name };
     let joined = Box::pin(joiner.join(&endpoint, confirm)).await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_net::{
-    Class, FramePermit, Membership, Net, NetConfig, NetError, NetEvent, Pairing, Sink,
+    Class, FramePermit, Membership, Net, NetConfig, NetError, NetEvent, Outside, Pairing, Sink,
 };
 use iroh::endpoint::{Connection, PortmapperConfig, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
@@ -231,7 +231,7 @@ impl Node {
         let config = NetConfig {
             secret: secret(n),
             listen: Some(listen),
-            offline: true,
+            outside: Outside::NONE,
             library: LIBRARY,
             members,
             pairing,
