@@ -1,1 +1,40 @@
-//! store
+//! Driftless on SQLite: `library.db`, the truth, and `sync.db`, the peer log and history.
+//!
+//! [`SqliteStore`] is the [`driftless_core::store::Store`] that devices run on: it belongs to one
+//! thread, owns the only connection that writes, and keeps rows, stamps, digests and the vector in
+//! one transaction. [`Snapshot`] reads beside it, from any thread. The tables are described in
+//! `docs/storage.md`.
+//!
+//! Nothing here knows of the network, of threads or of a runtime.
+
+mod bind;
+mod error;
+mod fields;
+mod format;
+mod identity;
+mod lane;
+mod layout;
+mod local;
+mod lock;
+mod log;
+mod open;
+mod origins;
+mod own;
+mod owned;
+mod project;
+mod quarantine;
+mod serve;
+mod session;
+mod shared;
+mod state;
+mod store;
+mod synclog;
+mod transaction;
+mod whole;
+
+pub use error::StoreError;
+pub use identity::Identity;
+pub use local::Local;
+pub use lock::DirLock;
+pub use open::{SqliteStore, StoreOptions};
+pub use quarantine::{Quarantined, Reason};

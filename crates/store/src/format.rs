@@ -1,0 +1,73 @@
+//! The tables of our own in both files. `docs/storage.md` describes them.
+
+/// The format of `library.db` that this version writes.
+pub(crate) const LIBRARY_FORMAT: i64 = 1;
+/// The format of `sync.db` that this version writes.
+pub(crate) const LOG_FORMAT: i64 = 1;
+/// What tells our files from other programs' databases: "Drft" and "DrfL".
+pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
+/// See [`LIBRARY_ID`].
+pub(crate) const LOG_ID: i64 = 0x4472_664c;
+
+/// Makes the tables of `library.db`, format 1; the models' tables follow from the schema.
+pub(crate) const LIBRARY_TABLES: &str = "
+CREATE TABLE _meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE _model (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind INTEGER NOT NULL) STRICT;
+CREATE TABLE _field (
+    model INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, type INTEGER NOT NULL,
+    rule INTEGER NOT NULL, PRIMARY KEY (model, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE _origin (
+    id INTEGER PRIMARY KEY, device BLOB NOT NULL, epoch INTEGER NOT NULL, lane INTEGER NOT NULL,
+    UNIQUE (device, epoch, lane)) STRICT;
+CREATE TABLE _vector (
+    origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE _lane (
+    id INTEGER PRIMARY KEY, device BLOB NOT NULL UNIQUE, mint INTEGER, epoch INTEGER, seq INTEGER,
+    floor INTEGER NOT NULL, session BLOB) STRICT;
+CREATE TABLE _tombstone (
+    lane INTEGER NOT NULL, model INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (lane, seq, model, key)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX \"_ix_tombstone\" ON _tombstone (lane, model, key);
+CREATE TABLE _stage (
+    lane INTEGER NOT NULL, model INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL,
+    fields BLOB) STRICT;
+CREATE UNIQUE INDEX \"_ix_stage\" ON _stage (lane, model, key);
+CREATE TABLE _unknown_shared (
+    model INTEGER NOT NULL, key BLOB NOT NULL, record BLOB NOT NULL, _sum INTEGER NOT NULL,
+    PRIMARY KEY (model, key)) STRICT;
+CREATE TABLE _unknown_owned (
+    model INTEGER NOT NULL, key BLOB NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL,
+    fields BLOB NOT NULL, _sum INTEGER NOT NULL, PRIMARY KEY (model, key, lane)) STRICT;
+CREATE INDEX \"_ix_unknown_owned\" ON _unknown_owned (lane, seq, model, key);
+CREATE TABLE _digest (
+    model INTEGER PRIMARY KEY, count INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
+CREATE TABLE _quarantine (
+    model INTEGER NOT NULL, key BLOB NOT NULL, field INTEGER NOT NULL, reason INTEGER NOT NULL,
+    PRIMARY KEY (model, key, field)) STRICT, WITHOUT ROWID;
+CREATE TABLE _unlogged (
+    pos INTEGER PRIMARY KEY, origin INTEGER NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
+    bytes BLOB NOT NULL) STRICT;
+CREATE TABLE _unlost (
+    pos INTEGER PRIMARY KEY, model INTEGER NOT NULL, key BLOB NOT NULL, entry BLOB NOT NULL) STRICT;
+CREATE TABLE _local (
+    space TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key))
+    STRICT, WITHOUT ROWID;
+";
+
+/// Makes the tables of `sync.db`, format 1.
+pub(crate) const LOG_TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY, device BLOB NOT NULL, epoch INTEGER NOT NULL, lane INTEGER NOT NULL,
+    UNIQUE (device, epoch, lane)) STRICT;
+CREATE TABLE log (
+    pos INTEGER PRIMARY KEY, origin INTEGER NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
+    bytes BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX log_by_dot ON log (origin, seq);
+CREATE TABLE lost (
+    pos INTEGER PRIMARY KEY, model INTEGER NOT NULL, key BLOB NOT NULL, entry BLOB NOT NULL) STRICT;
+CREATE INDEX lost_by_record ON lost (model, key);
+CREATE TABLE ack (peer BLOB PRIMARY KEY, shared BLOB NOT NULL, owned BLOB NOT NULL)
+    STRICT, WITHOUT ROWID;
+";

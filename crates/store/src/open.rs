@@ -1,0 +1,295 @@
+//! Opening a library's files: made, found, migrated, refused.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use driftless_core::schema::Schema;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{StoreError, Within, path_of};
+use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_TABLES};
+use crate::identity::{Identity, set_meta};
+use crate::layout::Layout;
+use crate::project;
+use crate::state::State;
+use crate::synclog::SyncLog;
+use crate::transaction::Open;
+
+/// How a library is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// How long to wait for a lock that another connection holds.
+    pub busy_timeout: Duration,
+    /// SQLite's page cache, in KiB, for each connection.
+    pub cache_kib: u32,
+    /// How large the write-ahead log may get before it is moved into `library.db`, in KiB.
+    pub wal_kib: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { busy_timeout: Duration::from_secs(5), cache_kib: 8 << 10, wal_kib: 32 << 10 }
+    }
+}
+
+/// The page size of new files: 16 KiB would be a little faster in bulk and write twice as much for
+/// a small commit.
+const PAGE_BYTES: u32 = 8_192;
+/// Statements kept prepared: about a dozen for each model, and the embedder's own.
+const STATEMENTS: usize = 512;
+
+/// A library's data on this device, open for writing.
+///
+/// Belongs to one thread; see [`SqliteStore::begin`] for writing and [`SqliteStore::reader`] for
+/// reading from others. That no second process writes is the caller's care, by
+/// [`crate::DirLock`].
+pub struct SqliteStore {
+    pub(crate) dir: PathBuf,
+    pub(crate) options: StoreOptions,
+    pub(crate) schema: Schema,
+    pub(crate) layout: Layout,
+    pub(crate) conn: Connection,
+    pub(crate) log: SyncLog,
+    pub(crate) state: State,
+    pub(crate) tx: Option<Open>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// The name of the file that is the truth.
+pub(crate) const LIBRARY_FILE: &str = "library.db";
+
+impl SqliteStore {
+    /// Makes a library in `dir`, which is made as well if need be. On an error nothing is left that
+    /// was not there before.
+    pub fn create(dir: &Path, identity: Identity, schema: Schema) -> Result<Self, StoreError> {
+        Self::create_with(dir, identity, schema, StoreOptions::default())
+    }
+
+    /// [`SqliteStore::create`] with options.
+    pub fn create_with(
+        dir: &Path,
+        identity: Identity,
+        schema: Schema,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join(LIBRARY_FILE);
+        let made_dir = !dir.exists();
+        fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, "making the folder", error))?;
+        let made_file = !path.exists();
+        let made =
+            init(&path, &identity, &options).and_then(|()| Self::open_with(dir, schema, options));
+        if made.is_err() && made_file {
+            clean_up(dir, made_dir);
+        }
+        made
+    }
+
+    /// Opens the library in `dir`. A schema that differs from the last one is brought into the
+    /// tables; a format of an earlier version is migrated; both in one transaction.
+    pub fn open(dir: &Path, schema: Schema) -> Result<Self, StoreError> {
+        Self::open_with(dir, schema, StoreOptions::default())
+    }
+
+    /// [`SqliteStore::open`] with options.
+    pub fn open_with(
+        dir: &Path,
+        schema: Schema,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join(LIBRARY_FILE);
+        let found = fs::metadata(&path).map(|meta| meta.is_file());
+        match found {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::NotALibrary { path: dir.to_owned() }),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Err(StoreError::NotALibrary { path: dir.to_owned() });
+            }
+            Err(error) => return Err(StoreError::io(&path, "opening", error)),
+        }
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, &options)?;
+        check_format(&conn, dir)?;
+        if conn.is_readonly("main").within(&conn, "opening")? {
+            return Err(StoreError::ReadOnly { path, doing: "opening", source: None });
+        }
+        durable(&conn, &options)?;
+        let layout = Layout::of(&schema);
+        project::bring_up_to_date(&conn, &schema, &layout)?;
+        let mut state = State::load(&conn)?;
+        let log = SyncLog::open(dir, &mut state, &conn, &options)?;
+        Ok(Self { dir: dir.to_owned(), options, schema, layout, conn, log, state, tx: None })
+    }
+
+    /// Who this replica is.
+    pub fn identity(&self) -> &Identity {
+        &self.state.identity
+    }
+
+    /// Changes who this replica is (a new epoch), within the open transaction.
+    pub fn set_identity(&mut self, identity: Identity) -> Result<(), StoreError> {
+        self.writable()?;
+        self.state.set_identity(identity);
+        Ok(())
+    }
+
+    /// The schema that the library was opened with.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The library's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The writing connection, for queries that must see the open transaction. Writing through it
+    /// would go unnoticed by everybody else.
+    pub fn connection(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// A new connection that reads what is committed, usable from any thread.
+    pub fn reader(&self) -> Result<Connection, StoreError> {
+        open_reader(&self.dir, &self.options)
+    }
+}
+
+/// A connection that can only read.
+pub(crate) fn open_reader(dir: &Path, options: &StoreOptions) -> Result<Connection, StoreError> {
+    let path = dir.join(LIBRARY_FILE);
+    let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, options)?;
+    conn.pragma_update(None, "query_only", true).within(&conn, "opening for reading")?;
+    Ok(conn)
+}
+
+/// Opens a file; what it holds is not looked at yet.
+pub(crate) fn connect(
+    path: &Path,
+    flags: OpenFlags,
+    options: &StoreOptions,
+) -> Result<Connection, StoreError> {
+    const DOING: &str = "opening";
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)
+        .map_err(|error| cannot_open(path, DOING, error))?;
+    conn.busy_timeout(options.busy_timeout).within(&conn, DOING)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    for (config, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ] {
+        conn.set_db_config(config, on).within(&conn, DOING)?;
+    }
+    conn.pragma_update(None, "cache_size", -i64::from(options.cache_kib)).within(&conn, DOING)?;
+    Ok(conn)
+}
+
+/// Why a file could not be opened: SQLite does not say, the system does.
+fn cannot_open(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => StoreError::io(path, doing, error),
+        _ => StoreError::sqlite(path.to_owned(), doing, source),
+    }
+}
+
+/// Makes commits durable, in a write-ahead log of bounded size.
+pub(crate) fn durable(conn: &Connection, options: &StoreOptions) -> Result<(), StoreError> {
+    const DOING: &str = "turning on the write-ahead log";
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(|error| not_writable(conn, DOING, error))?;
+    if mode != "wal" {
+        return Err(StoreError::ReadOnly { path: path_of(conn), doing: DOING, source: None });
+    }
+    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).within(conn, DOING)?;
+    let pages = (u64::from(options.wal_kib) << 10) / u64::from(page.max(512));
+    conn.pragma_update(None, "synchronous", "FULL").within(conn, DOING)?;
+    conn.pragma_update(None, "wal_autocheckpoint", pages.max(100).cast_signed())
+        .within(conn, DOING)?;
+    conn.pragma_update(None, "journal_size_limit", i64::from(options.wal_kib) << 11)
+        .within(conn, DOING)
+}
+
+/// A write-ahead log that cannot be opened: its folder decides what that means.
+fn not_writable(conn: &Connection, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    let path = path_of(conn);
+    let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let probe = dir.join(".driftless-probe");
+    match fs::OpenOptions::new().write(true).create_new(true).open(&probe) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            StoreError::io(&dir, doing, error)
+        }
+        _ => match fs::remove_file(&probe) {
+            Ok(()) => StoreError::sqlite(path, doing, source),
+            Err(error) => StoreError::io(&dir, doing, error),
+        },
+    }
+}
+
+/// A pragma that is a number.
+pub(crate) fn pragma(conn: &Connection, name: &'static str) -> Result<i64, StoreError> {
+    let value = conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+    value.map_err(|error| not_writable(conn, "reading the file's header", error))
+}
+
+fn check_format(conn: &Connection, dir: &Path) -> Result<(), StoreError> {
+    let found = (pragma(conn, "application_id")?, pragma(conn, "user_version")?);
+    match found {
+        (LIBRARY_ID, LIBRARY_FORMAT) => Ok(()),
+        (LIBRARY_ID, found) if found > LIBRARY_FORMAT => {
+            Err(StoreError::Newer { path: path_of(conn), found, known: LIBRARY_FORMAT })
+        }
+        (LIBRARY_ID, found) => Err(StoreError::damaged(conn, format!("the format {found}"))),
+        _ => Err(StoreError::NotALibrary { path: dir.to_owned() }),
+    }
+}
+
+/// Makes `library.db`, in one transaction. An empty file that a crash left is taken over.
+fn init(path: &Path, identity: &Identity, options: &StoreOptions) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let conn = connect(path, flags, options)?;
+    const DOING: &str = "making the library";
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| not_writable(&conn, DOING, error))?;
+    if tables > 0 {
+        return Err(StoreError::Exists { path: path.parent().unwrap_or(path).to_owned() });
+    }
+    if conn.is_readonly("main").within(&conn, DOING)? {
+        return Err(StoreError::ReadOnly { path: path.to_owned(), doing: DOING, source: None });
+    }
+    conn.pragma_update(None, "page_size", PAGE_BYTES).within(&conn, DOING)?;
+    durable(&conn, options)?;
+    conn.execute_batch("BEGIN IMMEDIATE").within(&conn, DOING)?;
+    conn.execute_batch(LIBRARY_TABLES).within(&conn, DOING)?;
+    identity.save(&conn)?;
+    set_meta(&conn, "clock", 0)?;
+    conn.pragma_update(None, "application_id", LIBRARY_ID).within(&conn, DOING)?;
+    conn.pragma_update(None, "user_version", LIBRARY_FORMAT).within(&conn, DOING)?;
+    conn.execute_batch("COMMIT").within(&conn, DOING)
+}
+
+/// Removes what a failed [`SqliteStore::create`] made. What cannot be removed is an empty file that
+/// no one takes for a library.
+fn clean_up(dir: &Path, made_dir: bool) {
+    for file in [LIBRARY_FILE, crate::synclog::LOG_FILE] {
+        for suffix in ["", "-wal", "-shm"] {
+            fs::remove_file(dir.join(format!("{file}{suffix}"))).ok();
+        }
+    }
+    if made_dir {
+        fs::remove_dir(dir).ok();
+    }
+}

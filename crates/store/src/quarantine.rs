@@ -1,0 +1,156 @@
+//! The dead letters: what is kept, counted, served and merged, and cannot show in a table.
+
+use driftless_core::id::RecordKey;
+use driftless_core::schema::{FieldId, ModelId};
+use rusqlite::{Connection, params};
+
+use crate::error::{StoreError, Within};
+use crate::open::SqliteStore;
+
+/// Why something waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// This build does not know the model.
+    UnknownModel,
+    /// This build does not know the field.
+    UnknownField,
+    /// The value does not fit the type of its field.
+    RefusedValue,
+    /// Another device's row has the same key; the row of the lesser device id shows.
+    KeyTaken,
+}
+
+/// Something that waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quarantined {
+    /// The model.
+    pub model: ModelId,
+    /// The record.
+    pub key: RecordKey,
+    /// The field, or `None` for the whole record.
+    pub field: Option<FieldId>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What is noted about one field of a record that is in a table otherwise.
+pub(crate) type Note = (FieldId, Reason);
+
+const WHAT: &str = "the quarantine";
+
+fn number(reason: Reason) -> i64 {
+    match reason {
+        Reason::UnknownModel => 0,
+        Reason::UnknownField => 1,
+        Reason::RefusedValue => 2,
+        Reason::KeyTaken => 3,
+    }
+}
+
+fn reason(conn: &Connection, number: i64) -> Result<Reason, StoreError> {
+    match number {
+        1 => Ok(Reason::UnknownField),
+        2 => Ok(Reason::RefusedValue),
+        n => Err(StoreError::damaged(conn, format!("the reason {n} in the quarantine"))),
+    }
+}
+
+/// Replaces the notes about a record, and keeps their count.
+pub(crate) fn set_notes(
+    conn: &Connection,
+    count: &mut u64,
+    model: ModelId,
+    key: &[u8],
+    notes: &[Note],
+) -> Result<(), StoreError> {
+    if *count > 0 {
+        let gone = conn
+            .prepare_cached("DELETE FROM _quarantine WHERE model = ?1 AND key = ?2")
+            .and_then(|mut delete| delete.execute(params![model.0, key]))
+            .within(conn, WHAT)?;
+        *count = count.saturating_sub(gone as u64);
+    }
+    for (field, reason) in notes {
+        conn.prepare_cached(
+            "INSERT INTO _quarantine (model, key, field, reason) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .and_then(|mut insert| insert.execute(params![model.0, key, field.0, number(*reason)]))
+        .within(conn, WHAT)?;
+        *count += 1;
+    }
+    Ok(())
+}
+
+impl SqliteStore {
+    /// How many records and fields wait in quarantine.
+    pub fn quarantined(&self) -> Result<u64, StoreError> {
+        let mut count = self.state.notes;
+        self.whole_records(|_, _, _| {
+            count += 1;
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    /// Up to `limit` of what waits in quarantine.
+    pub fn quarantine(&self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+        let mut out = Vec::new();
+        self.whole_records(|model, key, reason| {
+            out.push(Quarantined { model, key, field: None, reason });
+            Ok(out.len() < limit)
+        })?;
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT model, key, field, reason FROM _quarantine LIMIT ?1")
+            .within(&self.conn, WHAT)?;
+        let left = i64::try_from(limit.saturating_sub(out.len())).unwrap_or(i64::MAX);
+        let mut rows = select.query([left]).within(&self.conn, WHAT)?;
+        while let Some(row) = rows.next().within(&self.conn, WHAT)? {
+            let field = FieldId(row.get(2).within(&self.conn, WHAT)?);
+            out.push(Quarantined {
+                model: ModelId(row.get(0).within(&self.conn, WHAT)?),
+                key: self.key_of(&row.get::<_, Vec<u8>>(1).within(&self.conn, WHAT)?)?,
+                field: Some(field),
+                reason: reason(&self.conn, row.get(3).within(&self.conn, WHAT)?)?,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Visits the records that wait as a whole, until `visit` says that it has enough.
+    fn whole_records(
+        &self,
+        mut visit: impl FnMut(ModelId, RecordKey, Reason) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for table in ["_unknown_shared", "_unknown_owned"] {
+            let sql = format!("SELECT model, key FROM {table} ORDER BY model, key");
+            let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
+            let mut rows = select.query([]).within(&self.conn, WHAT)?;
+            while let Some(row) = rows.next().within(&self.conn, WHAT)? {
+                let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
+                let shared = table == "_unknown_shared";
+                let reason = match (self.layout.table(model), shared) {
+                    // A record without a life waits for nothing but its end.
+                    (Some(table), true) if table.kind.is_shared() => continue,
+                    (Some(table), false) if !table.kind.is_shared() => Reason::KeyTaken,
+                    _ => Reason::UnknownModel,
+                };
+                let key = row.get::<_, Vec<u8>>(1).within(&self.conn, WHAT)?;
+                if !visit(model, self.key_of(&key)?, reason)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that a table of ours holds.
+    pub(crate) fn key_of(&self, bytes: &[u8]) -> Result<RecordKey, StoreError> {
+        key_of(&self.conn, bytes)
+    }
+}
+
+/// A key that a table of ours holds.
+pub(crate) fn key_of(conn: &Connection, bytes: &[u8]) -> Result<RecordKey, StoreError> {
+    RecordKey::new(bytes).map_err(|error| StoreError::damaged(conn, error.to_string()))
+}

@@ -1,0 +1,250 @@
+//! What the store keeps in memory of `library.db`: read at open, changed by the transaction, and as
+//! it was at its begin when it is rolled back. The maps are shared until they are changed, so that
+//! a transaction that touches few of them costs little.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use driftless_core::clock::Hlc;
+use driftless_core::digest::{Digest, Digests};
+use driftless_core::id::{DeviceId, Origin};
+use driftless_core::schema::ModelId;
+use driftless_core::version::{Head, OwnedVector, Vector};
+use rusqlite::{Connection, params};
+
+use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
+use crate::identity::{Identity, meta, set_meta};
+use crate::lane::Lane;
+use crate::origins::Origins;
+
+/// What peers have acknowledged.
+pub(crate) type Acks = BTreeMap<DeviceId, (Vector, OwnedVector)>;
+
+/// The caches of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) clock: Hlc,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) vector: Arc<Vector>,
+    pub(crate) lanes: Arc<BTreeMap<DeviceId, Lane>>,
+    pub(crate) digests: Arc<Digests>,
+    pub(crate) acks: Arc<Acks>,
+    /// The next position in the log.
+    pub(crate) next_pos: i64,
+    /// How many notes `_quarantine` holds.
+    pub(crate) notes: u64,
+    dirty: Dirty,
+}
+
+/// What differs from the tables until the commit writes it.
+#[derive(Clone, Debug, Default)]
+struct Dirty {
+    identity: bool,
+    clock: bool,
+    vector: BTreeSet<Origin>,
+    lanes: BTreeSet<DeviceId>,
+    digests: BTreeSet<ModelId>,
+    acks: BTreeSet<DeviceId>,
+}
+
+impl State {
+    pub(crate) fn load(conn: &Connection) -> Result<Self, StoreError> {
+        let origins = Origins::load(conn, "_origin")?;
+        Ok(Self {
+            identity: Arc::new(Identity::load(conn)?),
+            clock: Hlc(meta::<i64>(conn, "clock")?.cast_unsigned()),
+            vector: Arc::new(load_vector(conn, &origins)?),
+            origins: Arc::new(origins),
+            lanes: Arc::new(Lane::load_all(conn)?),
+            digests: Arc::new(load_digests(conn)?),
+            acks: Arc::default(),
+            next_pos: 1,
+            notes: count_notes(conn)?,
+            dirty: Dirty::default(),
+        })
+    }
+
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        self.identity = Arc::new(identity);
+        self.dirty.identity = true;
+    }
+
+    pub(crate) fn set_clock(&mut self, time: Hlc) {
+        self.clock = time;
+        self.dirty.clock = true;
+    }
+
+    pub(crate) fn set_head(&mut self, origin: Origin, head: Head) {
+        Arc::make_mut(&mut self.vector).set(origin, head);
+        self.dirty.vector.insert(origin);
+    }
+
+    /// The lane of a device that is held, to be changed.
+    pub(crate) fn lane_mut(&mut self, device: &DeviceId) -> Option<&mut Lane> {
+        if !self.lanes.contains_key(device) {
+            return None;
+        }
+        self.dirty.lanes.insert(*device);
+        Arc::make_mut(&mut self.lanes).get_mut(device)
+    }
+
+    /// The lane of a device, which gets a number if nothing of it is held yet.
+    pub(crate) fn lane_or_new(
+        &mut self,
+        conn: &Connection,
+        device: &DeviceId,
+    ) -> Result<&mut Lane, StoreError> {
+        if !self.lanes.contains_key(device) {
+            let lane = Lane::create(conn, device)?;
+            Arc::make_mut(&mut self.lanes).insert(*device, lane);
+        }
+        self.dirty.lanes.insert(*device);
+        Ok(Arc::make_mut(&mut self.lanes).get_mut(device).expect("it was put there"))
+    }
+
+    /// The number of an origin, which gets one if it has none.
+    pub(crate) fn intern(&mut self, conn: &Connection, origin: &Origin) -> Result<i64, StoreError> {
+        match self.origins.id(origin) {
+            Some(id) => Ok(id),
+            None => Arc::make_mut(&mut self.origins).add(conn, "_origin", origin),
+        }
+    }
+
+    /// Changes a model's digest.
+    pub(crate) fn digest(&mut self, model: ModelId, change: impl FnOnce(&mut Digest)) {
+        let digests = Arc::make_mut(&mut self.digests);
+        let digest = digests.entry(model).or_default();
+        change(digest);
+        if *digest == Digest::default() {
+            digests.remove(&model);
+        }
+        self.dirty.digests.insert(model);
+    }
+
+    /// Counts the rows of `delta` in, for all its models.
+    pub(crate) fn add_digests(&mut self, delta: &Digests) {
+        for (model, more) in delta {
+            self.digest(*model, |digest| {
+                digest.rows = digest.rows.wrapping_add(more.rows);
+                digest.sum = digest.sum.wrapping_add(more.sum);
+            });
+        }
+    }
+
+    pub(crate) fn set_ack(&mut self, peer: DeviceId, ack: (Vector, OwnedVector)) {
+        Arc::make_mut(&mut self.acks).insert(peer, ack);
+        self.dirty.acks.insert(peer);
+    }
+
+    /// The acknowledgements that sync.db has not got yet.
+    pub(crate) fn unwritten_acks(
+        &self,
+    ) -> impl Iterator<Item = (&DeviceId, &(Vector, OwnedVector))> {
+        self.dirty.acks.iter().filter_map(|peer| Some((peer, self.acks.get(peer)?)))
+    }
+
+    pub(crate) fn acks_written(&mut self) {
+        self.dirty.acks.clear();
+    }
+
+    /// Writes what changed into the tables, within the transaction that ends.
+    pub(crate) fn save(&self, conn: &Connection) -> Result<(), StoreError> {
+        if self.dirty.identity {
+            self.identity.save(conn)?;
+        }
+        if self.dirty.clock {
+            set_meta(conn, "clock", self.clock.0.cast_signed())?;
+        }
+        for origin in &self.dirty.vector {
+            self.save_head(conn, origin)?;
+        }
+        for device in &self.dirty.lanes {
+            if let Some(lane) = self.lanes.get(device) {
+                lane.save(conn)?;
+            }
+        }
+        for model in &self.dirty.digests {
+            save_digest(conn, *model, self.digests.get(model))?;
+        }
+        Ok(())
+    }
+
+    /// The transaction has been committed: the tables are as this state is.
+    pub(crate) fn saved(&mut self) {
+        let acks = std::mem::take(&mut self.dirty.acks);
+        self.dirty = Dirty { acks, ..Dirty::default() };
+    }
+
+    fn save_head(&self, conn: &Connection, origin: &Origin) -> Result<(), StoreError> {
+        let (Some(id), Some(head)) = (self.origins.id(origin), self.vector.head(origin)) else {
+            return Ok(());
+        };
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO _vector (origin, seq, hash) VALUES (?1, ?2, ?3)",
+        )
+        .and_then(|mut put| put.execute(params![id, head.seq.cast_signed(), head.hash]))
+        .map(|_| ())
+        .within(conn, "writing the vector")
+    }
+}
+
+fn load_vector(conn: &Connection, origins: &Origins) -> Result<Vector, StoreError> {
+    const WHAT: &str = "the vector";
+    let mut select = conn.prepare("SELECT origin, seq, hash FROM _vector").within(conn, WHAT)?;
+    let mut rows = select.query([]).within(conn, WHAT)?;
+    let mut vector = Vector::new();
+    while let Some(row) = rows.next().within(conn, WHAT)? {
+        let id: i64 = row.get(0).within(conn, WHAT)?;
+        let origin = origins.origin(id);
+        let origin = origin.ok_or_else(|| StoreError::damaged(conn, format!("the origin {id}")))?;
+        let seq = from_sql_seq(conn, row.get(1).within(conn, WHAT)?)?;
+        vector.set(origin, Head { seq, hash: row.get(2).within(conn, WHAT)? });
+    }
+    Ok(vector)
+}
+
+/// The kept digests.
+pub(crate) fn load_digests(conn: &Connection) -> Result<Digests, StoreError> {
+    const WHAT: &str = "the digests";
+    let mut select = conn.prepare("SELECT model, count, sum FROM _digest").within(conn, WHAT)?;
+    let mut rows = select.query([]).within(conn, WHAT)?;
+    let mut digests = Digests::new();
+    while let Some(row) = rows.next().within(conn, WHAT)? {
+        let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+        let (count, sum) = (number(1).within(conn, WHAT)?, number(2).within(conn, WHAT)?);
+        let model = ModelId(row.get(0).within(conn, WHAT)?);
+        digests.insert(model, Digest { rows: count, sum });
+    }
+    Ok(digests)
+}
+
+fn save_digest(
+    conn: &Connection,
+    model: ModelId,
+    digest: Option<&Digest>,
+) -> Result<(), StoreError> {
+    let done = match digest {
+        None => conn
+            .prepare_cached("DELETE FROM _digest WHERE model = ?1")
+            .and_then(|mut delete| delete.execute([model.0])),
+        Some(digest) => conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO _digest (model, count, sum) VALUES (?1, ?2, ?3)",
+            )
+            .and_then(|mut put| {
+                put.execute(params![model.0, digest.rows.cast_signed(), digest.sum.cast_signed()])
+            }),
+    };
+    done.map(|_| ()).within(conn, "writing a digest")
+}
+
+fn count_notes(conn: &Connection) -> Result<u64, StoreError> {
+    let count = conn.query_row("SELECT count(*) FROM _quarantine", [], |row| row.get::<_, i64>(0));
+    Ok(count.within(conn, "the quarantine")?.cast_unsigned())
+}
+
+/// A head that `_vector` can hold.
+pub(crate) fn check_seq(head: Head) -> Result<Head, StoreError> {
+    to_sql_seq(head.seq).map(|_| head)
+}

@@ -1,0 +1,126 @@
+//! One write transaction at a time, with one level inside it.
+
+use rusqlite::Connection;
+
+use crate::error::{StoreError, Within, path_of};
+use crate::open::SqliteStore;
+use crate::state::State;
+
+/// The transaction that is open, with the caches as they were.
+#[derive(Debug)]
+pub(crate) struct Open {
+    before: State,
+    savepoint: Option<State>,
+}
+
+pub(crate) fn run(conn: &Connection, sql: &str, doing: &'static str) -> Result<(), StoreError> {
+    let done = conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    done.map(|_| ()).within(conn, doing)
+}
+
+impl SqliteStore {
+    /// Begins the write transaction: waits for the file's lock as long as the options say.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if self.tx.is_some() {
+            return Err(StoreError::Nested);
+        }
+        run(&self.conn, "BEGIN IMMEDIATE", "beginning a transaction")?;
+        self.tx = Some(Open { before: self.state.clone(), savepoint: None });
+        Ok(())
+    }
+
+    /// Makes the transaction durable. On an error nothing of it was kept, and no transaction is
+    /// open any more.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.tx.is_none() {
+            return Err(StoreError::NoTransaction);
+        }
+        match self.save_and_commit() {
+            Ok(()) => {
+                self.state.saved();
+                self.log.forget_flushed();
+                self.tx = None;
+                Ok(())
+            }
+            Err(error) => {
+                // The first failure is the one to tell of; SQLite forgets the rest with the
+                // transaction, whether it can be rolled back by word or is already gone.
+                match self.rollback() {
+                    Ok(()) | Err(_) => Err(error),
+                }
+            }
+        }
+    }
+
+    fn save_and_commit(&mut self) -> Result<(), StoreError> {
+        self.alive()?;
+        self.state.save(&self.conn)?;
+        self.log.delete_flushed(&self.conn)?;
+        run(&self.conn, "COMMIT", "committing")
+    }
+
+    /// Forgets the transaction; the caches are as they were at its begin.
+    pub fn rollback(&mut self) -> Result<(), StoreError> {
+        let open = self.tx.take().ok_or(StoreError::NoTransaction)?;
+        self.state = open.before;
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        run(&self.conn, "ROLLBACK", "rolling back")
+    }
+
+    /// Whether a transaction is open.
+    pub fn in_transaction(&self) -> bool {
+        self.tx.is_some()
+    }
+
+    /// Begins the level inside the transaction: what follows can be rolled back by itself.
+    pub fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.writable()?;
+        let state = self.state.clone();
+        match &mut self.tx {
+            Some(open) if open.savepoint.is_none() => open.savepoint = Some(state),
+            _ => return Err(StoreError::Nested),
+        }
+        run(&self.conn, "SAVEPOINT one", "beginning a savepoint")
+    }
+
+    /// Ends the level inside the transaction and keeps what was written in it.
+    pub fn release(&mut self) -> Result<(), StoreError> {
+        self.alive()?;
+        self.take_savepoint()?;
+        run(&self.conn, "RELEASE one", "releasing a savepoint")
+    }
+
+    /// Forgets what was written since the savepoint and ends it; the transaction goes on.
+    ///
+    /// If SQLite has given up the whole transaction meanwhile (a full disk can do that), fails with
+    /// [`StoreError::TransactionLost`]: then only [`SqliteStore::rollback`] is left.
+    pub fn rollback_to(&mut self) -> Result<(), StoreError> {
+        self.state = self.take_savepoint()?;
+        self.alive()?;
+        run(&self.conn, "ROLLBACK TO one", "rolling back to a savepoint")?;
+        run(&self.conn, "RELEASE one", "releasing a savepoint")
+    }
+
+    fn take_savepoint(&mut self) -> Result<State, StoreError> {
+        let open = self.tx.as_mut().ok_or(StoreError::NoTransaction)?;
+        open.savepoint.take().ok_or(StoreError::NoTransaction)
+    }
+
+    /// Fails unless a transaction is open.
+    pub(crate) fn writable(&self) -> Result<(), StoreError> {
+        match self.tx {
+            None => Err(StoreError::NoTransaction),
+            Some(_) => self.alive(),
+        }
+    }
+
+    /// Fails if SQLite has given up the transaction by itself.
+    fn alive(&self) -> Result<(), StoreError> {
+        match self.tx.is_some() && self.conn.is_autocommit() {
+            true => Err(StoreError::TransactionLost { path: path_of(&self.conn) }),
+            false => Ok(()),
+        }
+    }
+}
