@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use driftless_net::{JoinConfig, PairingCode, Ticket, pair_join};
+use driftless_net::{JoinConfig, Outside, PairingCode, Ticket, pair_join};
 
 use crate::error::Error;
 use crate::key;
@@ -28,7 +28,7 @@ pub fn join(
     let signing = key::generate()?;
     let config = JoinConfig {
         secret: signing.to_bytes(),
-        offline: options.offline,
+        outside: if options.offline { Outside::NONE } else { Outside::ALL },
         listen: options.listen,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

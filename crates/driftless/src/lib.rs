@@ -73,7 +73,7 @@ pub use library::Library;
 pub use members::Member;
 pub use models::Models;
 pub use reader::{all, get};
-pub use settings::Setting;
+pub use settings::{Setting, milliseconds};
 pub use status::{PeerStatus, Status};
 pub use sync::SyncOptions;
 pub use tx::WriteTx;

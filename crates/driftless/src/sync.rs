@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
 use driftless_core::id::DeviceId;
-use driftless_net::{Net, NetConfig};
+use driftless_net::{Net, NetConfig, Outside};
 use tokio::runtime::Runtime;
 
 use crate::device::Device;
@@ -51,8 +51,8 @@ impl Library {
 
     fn start_net(&self, runtime: &Runtime, options: &SyncOptions) -> Result<Net, Error> {
         let earlier = self.call(|writer| settings::listen(&writer.store))??;
-        let off = |setting| Ok::<_, Error>(self.setting(setting)? == "off");
-        let offline = options.offline || off(Setting::Relay)? && off(Setting::Discovery)?;
+        let on = |setting| Ok::<_, Error>(!options.offline && self.setting(setting)? == "on");
+        let outside = Outside { relay: on(Setting::Relay)?, discovery: on(Setting::Discovery)? };
         let wanted = options.listen.or_else(|| usual(&earlier));
         let start = |listen| {
             let commands = self.commands();
@@ -63,7 +63,7 @@ impl Library {
             let config = NetConfig {
                 secret: self.signing.to_bytes(),
                 listen,
-                offline,
+                outside,
                 library: self.id(),
                 members: self.members.clone(),
                 pairing: Some(Arc::new(Tickets::new(self.commands(), self.open_until.clone()))),

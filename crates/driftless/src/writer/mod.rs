@@ -37,7 +37,7 @@ const BATCH_COMMANDS: usize = 1_024;
 /// How long the writer leaves a store alone that could not make a transaction durable.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Change sets that may wait for the peer log before it is written though there is work to do.
-const MAX_UNLOGGED: usize = 1_000;
+const MAX_UNLOGGED: u64 = 1_000;
 /// How long the peer log may wait for a quiet moment.
 const LOG_DELAY: Duration = Duration::from_millis(200);
 
