@@ -247,7 +247,8 @@ impl Header {
 }
 
 fn encode_body(changes: &[Change]) -> Vec<u8> {
-    let mut origins: Vec<Origin> = changes.iter().flat_map(Change::origins).collect();
+    let mut origins: Vec<Origin> =
+        changes.iter().flat_map(Change::dots).map(|dot| dot.origin).collect();
     origins.sort_unstable();
     origins.dedup();
     let mut w = Writer::new();
@@ -292,11 +293,20 @@ impl Change {
         }
     }
 
-    fn origins(&self) -> impl Iterator<Item = Origin> + '_ {
+    /// The dots that it names: lives that its writer saw, versions that it overwrites.
+    pub fn dots(&self) -> impl Iterator<Item = &Dot> {
         let (Op::Create { over: lives, .. } | Op::Set { lives, .. } | Op::Delete { lives }) =
             &self.op;
         let over = self.writes().iter().flat_map(|write| &write.over);
-        lives.iter().chain(over).map(|dot| dot.origin)
+        lives.iter().chain(over)
+    }
+
+    /// Whether it says on which lives it builds, as setting and deleting must.
+    pub fn is_grounded(&self) -> bool {
+        match &self.op {
+            Op::Create { .. } => true,
+            Op::Set { lives, .. } | Op::Delete { lives } => !lives.is_empty(),
+        }
     }
 
     fn encode(&self, w: &mut Writer, origins: &[Origin]) {

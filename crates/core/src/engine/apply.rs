@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Engine, Now};
-use crate::change::ChangeSet;
+use crate::change::{Change, ChangeSet};
 use crate::codec::CodecError;
-use crate::id::{DeviceId, Origin, Seq};
+use crate::id::{DeviceId, Dot, Origin, Seq};
 use crate::merge;
 use crate::store::Store;
 use crate::version::Vector;
@@ -110,12 +110,14 @@ impl Engine {
                 return Ok(());
             }
         };
+        if let Err(error) = check_causality(&changes, store.vector()) {
+            self.refuse(from, set, &error);
+            return Ok(());
+        }
         let dot = set.dot();
-        let mut vector = store.vector().clone();
-        vector.set(header.origin, set.head());
         for change in &changes {
             let mut record = store.record(change.model, &change.key)?;
-            let covered = |dot: &crate::id::Dot| vector.covers(dot);
+            let covered = |seen: &Dot| *seen == dot || store.vector().covers(seen);
             let lost = merge::apply(&mut record, &change.op, dot, header.hlc, covered);
             store.put_record(change.model, &change.key, &record)?;
             if !lost.is_empty() {
@@ -130,7 +132,23 @@ impl Engine {
         Ok(())
     }
 
+    /// A change set that no version of this program writes. It does not enter, and whoever hands it
+    /// on is told.
     fn refuse(&mut self, from: DeviceId, set: &ChangeSet, error: &CodecError) {
         self.disconnect(from, format!("change set {} cannot be read: {error}", set.dot()));
     }
+}
+
+/// Changes may name only what their writer can have seen, which is within their needs: else the
+/// state would depend on the order of arrival.
+fn check_causality(changes: &[Change], vector: &Vector) -> Result<(), CodecError> {
+    for change in changes {
+        if !change.is_grounded() {
+            return Err(CodecError::Invalid { what: "the number of lives that it saw", found: 0 });
+        }
+        if let Some(unseen) = change.dots().find(|dot| !vector.covers(dot)) {
+            return Err(CodecError::Invalid { what: "a dot that it names", found: unseen.seq });
+        }
+    }
+    Ok(())
 }
