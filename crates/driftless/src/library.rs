@@ -1,5 +1,7 @@
 //! A library as its users hold it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -50,6 +52,18 @@ pub struct Library {
     pub(crate) signing: SigningKey,
     pub(crate) running: Mutex<Option<Running>>,
     _lock: DirLock,
+}
+
+/// How a transaction's closure failed.
+enum Failed<E> {
+    Refused(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl<E: From<Error>> From<Error> for Failed<E> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 /// What a new library's directory is filled with.
@@ -203,9 +217,10 @@ impl Library {
         &self.schema
     }
 
-    /// Runs a transaction. When it returns `Ok`, what it wrote is durable on this device, and on its
+    /// Runs a transaction on the writer's thread. When it returns `Ok`, what it wrote is durable on this device, and on its
     /// way to all others if sync is on. When the closure or the store fails, nothing of it was kept.
-    /// Transactions of several threads at one time are made durable together.
+    /// Transactions of several threads at one time are made durable together. If the closure panics,
+    /// the panic goes on in the caller.
     pub fn write<T, E>(
         &self,
         write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
@@ -214,7 +229,16 @@ impl Library {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.transact(move |writer| writer.local(write))
+        // A closure that panics must not take the library's writer with it.
+        let guarded = move |tx: &mut WriteTx<'_>| match catch_unwind(AssertUnwindSafe(|| write(tx))) {
+            Ok(done) => done.map_err(Failed::Refused),
+            Err(panic) => Err(Failed::Panicked(panic)),
+        };
+        match self.transact(move |writer| writer.local(guarded)) {
+            Ok(value) => Ok(value),
+            Err(Failed::Refused(error)) => Err(error),
+            Err(Failed::Panicked(panic)) => resume_unwind(panic),
+        }
     }
 
     /// Runs something within a batch's transaction, and waits until that is durable.

@@ -27,8 +27,13 @@ pub enum Comparison {
     NoAnswer,
 }
 
+/// How often peers that were not there yet are asked again.
+const ASK_AGAIN_MS: u64 = 100;
+
 struct Verify {
     answers: BTreeMap<DeviceId, Answer>,
+    /// When to ask those again who were not there yet.
+    again_at: u64,
     deadline: u64,
     reply: Option<SyncSender<BTreeMap<DeviceId, Answer>>>,
 }
@@ -94,6 +99,7 @@ impl Writer {
         }
         self.watches.push(Box::new(Verify {
             answers: peers.into_iter().map(|peer| (peer, Answer::None)).collect(),
+            again_at: now.steady_ms.saturating_add(ASK_AGAIN_MS),
             deadline: now.steady_ms.saturating_add(patience),
             reply: Some(reply),
         }));
@@ -112,9 +118,14 @@ impl Watch for Verify {
         }
     }
 
-    fn poll(&mut self, _writer: &mut Writer) -> bool {
+    fn poll(&mut self, writer: &mut Writer) -> bool {
+        let now = time::now();
         let all = self.answers.values().all(|answer| matches!(answer, Answer::Compared(_)));
-        if !all && time::now().steady_ms < self.deadline {
+        if !all && now.steady_ms < self.deadline {
+            if now.steady_ms >= self.again_at {
+                self.again_at = now.steady_ms.saturating_add(ASK_AGAIN_MS);
+                self.ask_again(writer);
+            }
             return false;
         }
         if let Some(reply) = self.reply.take() {
@@ -125,6 +136,15 @@ impl Watch for Verify {
     }
 
     fn deadline(&self) -> u64 {
-        self.deadline
+        self.deadline.min(self.again_at)
+    }
+}
+
+impl Verify {
+    fn ask_again(&self, writer: &mut Writer) {
+        let waiting = self.answers.iter().filter(|(_, answer)| matches!(answer, Answer::NotYet));
+        for peer in waiting.map(|(peer, _)| *peer) {
+            writer.later(move |writer| writer.take(Input::Verify(peer), time::now()));
+        }
     }
 }

@@ -92,7 +92,8 @@ impl Writer {
         let others = self.roster.certificates().map(|c| c.device).filter(|d| *d != here);
         let members: BTreeMap<DeviceId, Option<State>> = others.map(|d| (d, None)).collect();
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let token = now.steady_ms.rotate_left(32) ^ members.len() as u64 ^ self.watches.len() as u64;
+        self.tokens += 1;
+        let token = self.tokens;
         let done = members.keys().map(|device| (*device, false)).collect();
         self.watches.push(Box::new(Wait {
             token,

@@ -165,6 +165,23 @@ fn a_write_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn a_write_that_panics_panics_in_its_caller_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let one = Library::create(&place.path().join("one"), &models(), "Home", "one").unwrap();
+    let before = one.digests().unwrap();
+    let panicking = std::panic::AssertUnwindSafe(|| {
+        one.write(|tx| -> Result<(), Error> {
+            let id = tx.new_id();
+            tx.insert(&Note { id, text: "half".into(), stars: None })?;
+            panic!("on purpose")
+        })
+    });
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert_eq!(one.digests().unwrap(), before);
+    add_note(&one, "the writer lives");
+}
+
+#[test]
 fn a_library_is_there_again_after_closing() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("one");

@@ -66,6 +66,15 @@ impl Writer {
         Error::NotDurable(error)
     }
 
+    /// Has something done within the next batch, on the writer's own account.
+    pub(crate) fn later(&mut self, act: impl FnOnce(&mut Writer) + Send + 'static) {
+        self.followups.push_back(Command::Write(Box::new(move |writer| {
+            act(writer);
+            // Whoever does something later has nobody to tell; a lost batch meets its peers anew.
+            Box::new(|_| {})
+        })));
+    }
+
     /// Has a write done in the next batch, on the writer's own account.
     pub(super) fn follow_up(
         &mut self,

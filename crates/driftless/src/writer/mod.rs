@@ -72,6 +72,8 @@ pub(crate) struct Writer {
     pub(crate) open_until: Arc<AtomicU64>,
     /// Joiners that showed a ticket.
     pub(crate) notices: Vec<PairingNotice>,
+    /// The last token of a probe.
+    pub(crate) tokens: u64,
     /// Frames of this batch: their permits end with it.
     permits: Vec<FramePermit>,
     /// Work that a batch made for the next one.
@@ -121,6 +123,7 @@ impl Writer {
             changes,
             open_until,
             notices: Vec::new(),
+            tokens: 0,
             permits: Vec::new(),
             followups: VecDeque::new(),
             broken: None,
