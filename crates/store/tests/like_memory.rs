@@ -283,7 +283,9 @@ impl World {
 
     /// Everything that can be read, compared.
     fn check_all(&mut self) {
+        self.run(&Op::Commit);
         self.check();
+        self.check_snapshot();
         let store = self.store.as_mut().unwrap();
         let log = self.memory.log(&Vector::new(), usize::MAX).unwrap();
         assert_eq!(store.log(&Vector::new(), usize::MAX).unwrap(), log);
@@ -296,6 +298,44 @@ impl World {
                 assert_eq!(walk(store, &lane, usize::MAX, usize::MAX), all);
                 assert_eq!(walk(store, &lane, 2, usize::MAX), all);
                 assert_eq!(walk(store, &lane, usize::MAX, 100), all);
+            }
+        }
+    }
+}
+
+impl World {
+    fn check_snapshot(&self) {
+        let snapshot = self.store.as_ref().unwrap().snapshot().unwrap();
+        let again = snapshot.recompute_digests().unwrap();
+        assert_eq!((&again.digests, again.damaged), (snapshot.digests(), vec![]));
+        assert!(snapshot.check_structure(1).unwrap().is_empty());
+        let exact = |lane: &DeviceId| self.memory.lane(lane).is_some_and(|l| l.exact.is_some());
+        for model in snapshot.models().unwrap() {
+            let all = snapshot.records(model, None, 1_000).unwrap();
+            let memory = self.memory.records().filter(|(id, ..)| **id == model);
+            let memory: Vec<_> =
+                memory.map(|(_, key, record)| (key.clone(), record.clone())).collect();
+            assert_eq!(all, memory);
+            let mut memory = Vec::new();
+            for lane in self.memory.lanes().into_iter().filter(exact) {
+                let rows = self.memory.rows(&lane).into_iter().filter(|row| row.0.0 == model);
+                memory.extend(rows.map(|((_, key), seq, fields)| (key, lane, seq, fields)));
+            }
+            memory.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+            for limit in [1, 1_000] {
+                let mut after: Option<(RecordKey, DeviceId)> = None;
+                let mut all = Vec::new();
+                loop {
+                    let at = after.as_ref().map(|(key, device)| (key, device));
+                    let rows = snapshot.rows(model, at, limit).unwrap();
+                    let Some(last) = rows.last() else { break };
+                    after = Some((last.key.clone(), last.device));
+                    let rows = rows.into_iter();
+                    all.extend(
+                        rows.map(|r| (r.key, r.device, r.seq, r.fields.into_iter().collect())),
+                    );
+                }
+                assert_eq!(all, memory);
             }
         }
     }

@@ -1,0 +1,46 @@
+//! How much room a library takes.
+
+use std::io::ErrorKind;
+
+use crate::error::StoreError;
+use crate::open::{LIBRARY_FILE, SqliteStore, pragma};
+use crate::synclog::LOG_FILE;
+
+/// How much room a library takes on disk, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sizes {
+    /// `library.db`.
+    pub library: u64,
+    /// Room in it that is free to be used again.
+    pub free: u64,
+    /// Its write-ahead log.
+    pub library_wal: u64,
+    /// `sync.db`.
+    pub log: u64,
+    /// Its write-ahead log.
+    pub log_wal: u64,
+}
+
+impl SqliteStore {
+    /// How much room the library takes.
+    pub fn sizes(&self) -> Result<Sizes, StoreError> {
+        let page = pragma(&self.conn, "page_size")?;
+        let free = pragma(&self.conn, "freelist_count")?;
+        Ok(Sizes {
+            library: self.size_of(LIBRARY_FILE, "")?,
+            free: page.saturating_mul(free).max(0).cast_unsigned(),
+            library_wal: self.size_of(LIBRARY_FILE, "-wal")?,
+            log: self.size_of(LOG_FILE, "")?,
+            log_wal: self.size_of(LOG_FILE, "-wal")?,
+        })
+    }
+
+    fn size_of(&self, file: &str, suffix: &str) -> Result<u64, StoreError> {
+        let path = self.dir.join(format!("{file}{suffix}"));
+        match std::fs::metadata(&path) {
+            Ok(meta) => Ok(meta.len()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(StoreError::io(&path, "measuring", error)),
+        }
+    }
+}
