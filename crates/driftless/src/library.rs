@@ -46,6 +46,7 @@ pub struct Library {
     commands: Sender<Command>,
     writer: Option<JoinHandle<()>>,
     changes: broadcast::Sender<Change>,
+    pulse: broadcast::Sender<()>,
     readers: Mutex<Vec<Connection>>,
     pub(crate) members: Arc<MemberSet>,
     pub(crate) open_until: Arc<AtomicU64>,
@@ -112,9 +113,15 @@ impl Library {
         }
         let filled = fill(dir, schema, founding);
         if filled.is_err() {
-            for file in ["library.db", "library.db-wal", "library.db-shm", "sync.db", "sync.db-wal",
-                "sync.db-shm", "device.key"]
-            {
+            for file in [
+                "library.db",
+                "library.db-wal",
+                "library.db-shm",
+                "sync.db",
+                "sync.db-wal",
+                "sync.db-shm",
+                "device.key",
+            ] {
                 // What was not made cannot be taken away; the first error is the one to tell.
                 drop(std::fs::remove_file(dir.join(file)));
             }
@@ -163,6 +170,7 @@ impl Library {
         store.commit()?;
         let members = Arc::new(MemberSet::default());
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let (pulse, _) = broadcast::channel(1);
         let (commands, queue) = channel();
         let open_until = Arc::new(AtomicU64::new(0));
         let parts = Parts {
@@ -173,6 +181,7 @@ impl Library {
             roster,
             members: members.clone(),
             changes: changes.clone(),
+            pulse: pulse.clone(),
             open_until: open_until.clone(),
         };
         let run = move |queue: Receiver<Command>| Writer::new(parts).run(&queue);
@@ -188,6 +197,7 @@ impl Library {
             commands,
             writer: Some(writer),
             changes,
+            pulse,
             readers: Mutex::new(Vec::new()),
             members,
             open_until,
@@ -230,7 +240,8 @@ impl Library {
         E: From<Error> + Send + 'static,
     {
         // A closure that panics must not take the library's writer with it.
-        let guarded = move |tx: &mut WriteTx<'_>| match catch_unwind(AssertUnwindSafe(|| write(tx))) {
+        let guarded = move |tx: &mut WriteTx<'_>| match catch_unwind(AssertUnwindSafe(|| write(tx)))
+        {
             Ok(done) => done.map_err(Failed::Refused),
             Err(panic) => Err(Failed::Panicked(panic)),
         };
@@ -316,6 +327,10 @@ impl Library {
         Subscription { receiver: self.changes.subscribe() }
     }
 
+    pub(crate) fn pulse(&self) -> broadcast::Receiver<()> {
+        self.pulse.subscribe()
+    }
+
     /// The library's name.
     pub fn name(&self) -> Result<String, Error> {
         self.call(|writer| settings::library_name(&writer.store))?
@@ -378,8 +393,7 @@ fn fill(dir: &Path, schema: Schema, founding: &Founding<'_>) -> Result<SqliteSto
     members::keep(&mut store, founding.certificates)?;
     settings::set_library_name(&mut store, founding.name)?;
     let schema = Arc::new(schema);
-    let mut engine =
-        Engine::new(who, schema.clone(), Config::default(), &mut store, seed()?)?;
+    let mut engine = Engine::new(who, schema.clone(), Config::default(), &mut store, seed()?)?;
     let local = engine
         .begin_local(&store, time::now())
         .map_err(|error| Error::from(driftless_core::engine::WriteError::Clock(error)))?;

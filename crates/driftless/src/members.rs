@@ -55,10 +55,8 @@ impl Membership for MemberSet {
 /// Reads the roster that the store keeps.
 pub(crate) fn load(store: &SqliteStore) -> Result<Roster, Error> {
     let kept = store.locals(CERTIFICATES)?;
-    let certificates = kept
-        .iter()
-        .map(|(_, bytes)| Certificate::decode(bytes))
-        .collect::<Result<Vec<_>, _>>()?;
+    let certificates =
+        kept.iter().map(|(_, bytes)| Certificate::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
     Ok(Roster::from_certificates(store.identity().library, certificates)?)
 }
 

@@ -83,11 +83,7 @@ impl Library {
 }
 
 impl Writer {
-    fn begin_verify(
-        &mut self,
-        patience: Duration,
-        reply: SyncSender<BTreeMap<DeviceId, Answer>>,
-    ) {
+    fn begin_verify(&mut self, patience: Duration, reply: SyncSender<BTreeMap<DeviceId, Answer>>) {
         let now = time::now();
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let here = self.store.identity().device;

@@ -133,9 +133,10 @@ impl Watch for Wait {
             *done = *done || finished().unwrap_or(false);
         }
         let over = time::now().steady_ms >= self.deadline;
-        let all = self.done.iter().all(|(device, done)| {
-            *done || self.reachable_only && !writer.is_reachable(device)
-        });
+        let all = self
+            .done
+            .iter()
+            .all(|(device, done)| *done || self.reachable_only && !writer.is_reachable(device));
         if !all && !over {
             return false;
         }

@@ -92,9 +92,8 @@ fn two_devices_have_the_same() {
     assert_eq!(one.get::<Note>(late).unwrap().unwrap().text, "from the second");
     assert_eq!(two.get::<Note>(early).unwrap().unwrap().stars, Some(5));
     let readings = |library: &Library| -> i64 {
-        let count = library.query(|db| {
-            db.query_row("SELECT count(*) FROM reading", [], |row| row.get(0))
-        });
+        let count =
+            library.query(|db| db.query_row("SELECT count(*) FROM reading", [], |row| row.get(0)));
         count.unwrap().unwrap()
     };
     assert_eq!((readings(&one), readings(&two)), (3_000, 3_000));

@@ -68,10 +68,14 @@ pub(crate) struct Writer {
     pub(crate) meetings: BTreeMap<DeviceId, Meeting>,
     pub(crate) watches: Vec<Box<dyn Watch>>,
     pub(crate) changes: broadcast::Sender<Change>,
+    /// Beats when the status may have changed.
+    pub(crate) pulse: broadcast::Sender<()>,
     /// When the last ticket will be forgotten, Unix milliseconds.
     pub(crate) open_until: Arc<AtomicU64>,
     /// Joiners that showed a ticket.
     pub(crate) notices: Vec<PairingNotice>,
+    /// Whether connections came or went in this batch.
+    connections_changed: bool,
     /// The last token of a probe.
     pub(crate) tokens: u64,
     /// Frames of this batch: their permits end with it.
@@ -103,12 +107,14 @@ pub(crate) struct Parts {
     pub(crate) roster: Roster,
     pub(crate) members: Arc<MemberSet>,
     pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) pulse: broadcast::Sender<()>,
     pub(crate) open_until: Arc<AtomicU64>,
 }
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, engine, schema, signing, roster, members, changes, open_until } = parts;
+        let Parts { store, engine, schema, signing, roster, members, changes, pulse, open_until } =
+            parts;
         members.replace(&roster);
         let mut writer = Self {
             store,
@@ -121,9 +127,11 @@ impl Writer {
             meetings: BTreeMap::new(),
             watches: Vec::new(),
             changes,
+            pulse,
             open_until,
             notices: Vec::new(),
             tokens: 0,
+            connections_changed: false,
             permits: Vec::new(),
             followups: VecDeque::new(),
             broken: None,
@@ -267,6 +275,7 @@ impl Writer {
 
     /// Carries out what follows from a durable transaction.
     fn release(&mut self, effects: Vec<Effect>) {
+        let told = effects.iter().any(|effect| matches!(effect, Effect::Event(_)));
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => self.transmit(&to, &message),
@@ -274,6 +283,10 @@ impl Writer {
                 Effect::Certificates { certificates, .. } => self.take_certificates(&certificates),
                 Effect::Event(event) => self.tell(event),
             }
+        }
+        if told || std::mem::take(&mut self.connections_changed) {
+            // Nobody listening is no failure.
+            drop(self.pulse.send(()));
         }
     }
 

@@ -24,6 +24,7 @@ impl Writer {
         match event {
             NetEvent::Connected { peer, conn, route } => {
                 tracing::info!(%peer, route, "connected");
+                self.connections_changed = true;
                 let meeting = self.meetings.entry(peer).or_default();
                 meeting.conn = Some(conn);
                 meeting.last_seen_ms = Some(time::wall_ms());
@@ -35,6 +36,7 @@ impl Writer {
                     tracing::info!(%peer, reason, "disconnected");
                     meeting.conn = None;
                     meeting.last_seen_ms = Some(time::wall_ms());
+                    self.connections_changed = true;
                     self.take(Input::Disconnected(peer), now);
                 }
             }

@@ -1,0 +1,113 @@
+//! Queries and states that are told again whenever they change.
+
+use rusqlite::Connection;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::error::Error;
+use crate::events::Subscription;
+use crate::library::Library;
+use crate::status::Status;
+
+/// A query whose result is told whenever it has become another. Made by [`Library::live`].
+pub struct LiveQuery<'a, T, Q> {
+    library: &'a Library,
+    models: Vec<String>,
+    query: Q,
+    changes: Subscription,
+    last: Option<T>,
+}
+
+impl<T, Q> LiveQuery<'_, T, Q>
+where
+    T: PartialEq + Clone,
+    Q: FnMut(&Connection) -> Result<T, rusqlite::Error>,
+{
+    /// The result: the first time as it is now, then each time it has changed; waits on the calling
+    /// thread until then. `None` when the library was closed.
+    pub fn next(&mut self) -> Option<Result<T, Error>> {
+        loop {
+            if self.last.is_some() && !self.wait_for_change()? {
+                continue;
+            }
+            match self.run() {
+                Ok(now) if self.last.as_ref() == Some(&now) => {}
+                Ok(now) => {
+                    self.last = Some(now.clone());
+                    return Some(Ok(now));
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn run(&mut self) -> Result<T, Error> {
+        Ok(self.library.query(&mut self.query)??)
+    }
+
+    /// Waits for the next change; whether it concerns the query. `None` at the end.
+    fn wait_for_change(&mut self) -> Option<bool> {
+        let change = self.changes.next()?;
+        Some(self.models.iter().any(|model| change.concerns(model)))
+    }
+}
+
+/// The library's status whenever something of it may have changed. Made by
+/// [`Library::subscribe_status`].
+pub struct StatusStream<'a> {
+    library: &'a Library,
+    pulse: Receiver<()>,
+    begun: bool,
+}
+
+impl StatusStream<'_> {
+    /// The status: the first time as it is now, then after each change; waits on the calling thread
+    /// until then. Changes that come quickly are told together. `None` when the library was closed.
+    pub fn next(&mut self) -> Option<Result<Status, Error>> {
+        if self.begun {
+            match self.pulse.blocking_recv() {
+                Ok(()) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+        self.begun = true;
+        Some(self.library.status())
+    }
+}
+
+impl Library {
+    /// A query over `models` that is run again when one of them changes; see [`LiveQuery::next`].
+    ///
+    /// ```
+    /// # use driftless::{Library, Models, Syncable, Uuid};
+    /// # #[derive(Syncable)]
+    /// # #[sync(shared)]
+    /// # struct Todo { id: Uuid, title: String }
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let dir = place.path().join("library");
+    /// # let library = Library::create(&dir, &Models::new().with::<Todo>(), "Home", "laptop")?;
+    /// let mut count = library.live(&["todo"], |db| {
+    ///     db.query_row("SELECT count(*) FROM todo", [], |row| row.get::<_, i64>(0))
+    /// });
+    /// assert_eq!(count.next().unwrap()?, 0);
+    /// library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into() })
+    /// })?;
+    /// assert_eq!(count.next().unwrap()?, 1);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn live<T, Q>(&self, models: &[&str], query: Q) -> LiveQuery<'_, T, Q>
+    where
+        T: PartialEq + Clone,
+        Q: FnMut(&Connection) -> Result<T, rusqlite::Error>,
+    {
+        let models = models.iter().map(|model| (*model).to_owned()).collect();
+        LiveQuery { library: self, models, query, changes: self.subscribe(), last: None }
+    }
+
+    /// The status as it changes: peers that come and go, lags, phases.
+    pub fn subscribe_status(&self) -> StatusStream<'_> {
+        StatusStream { library: self, pulse: self.pulse(), begun: false }
+    }
+}
