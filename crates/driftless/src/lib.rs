@@ -48,6 +48,7 @@ mod members;
 mod models;
 mod reader;
 mod settings;
+mod snapshot;
 mod status;
 mod sync;
 mod time;
@@ -61,7 +62,7 @@ pub use driftless_core::id::{DeviceId, Dot, LibraryId, RecordKey, derived_id};
 pub use driftless_core::schema::Syncable;
 pub use driftless_derive::Syncable;
 pub use driftless_net::{PairError, PairingCode, Refusal, Ticket, TicketError};
-pub use driftless_store::StoreError;
+pub use driftless_store::{RowState, Snapshot, StoreError};
 pub use rusqlite;
 pub use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Comparing digests with peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -69,16 +69,16 @@ impl Library {
     /// Recomputes all digests from the rows and compares them with those that are kept. Returns the
     /// models that differ: their rows were damaged or changed by other hands.
     pub fn verify_rows(&self) -> Result<Vec<String>, Error> {
-        let schema = self.schema_arc();
-        self.call(move |writer| {
-            let (kept, real) = (writer.digests(), writer.digests());
-            let of = |digests: &driftless_core::digest::Digests, id: &ModelId| {
-                digests.get(id).copied().unwrap_or_default()
-            };
-            let ids: std::collections::BTreeSet<_> = kept.keys().chain(real.keys()).collect();
-            let differ = ids.into_iter().filter(|id| of(&kept, id) != of(&real, id));
-            Ok(differ.map(|id| schema.name_of(*id)).collect())
-        })?
+        let snapshot = self.snapshot()?;
+        let (kept, made) = (snapshot.digests(), snapshot.recompute_digests()?);
+        let of = |digests: &driftless_core::digest::Digests, id: &ModelId| {
+            digests.get(id).copied().unwrap_or_default()
+        };
+        let ids = kept.keys().chain(made.digests.keys());
+        let mut differ: BTreeSet<ModelId> =
+            ids.filter(|id| of(kept, id) != of(&made.digests, id)).copied().collect();
+        differ.extend(made.damaged.iter().map(|(model, _)| *model));
+        Ok(differ.iter().map(|id| self.schema().name_of(*id)).collect())
     }
 }
 
