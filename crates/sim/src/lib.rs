@@ -1,1 +1,28 @@
-//! sim
+//! The simulator: the real engine over the reference store, in a world where time is virtual and
+//! everything random follows from one seed.
+//!
+//! A run has three parts. While the [`plan`] lasts, users write, and networks, clocks and machines
+//! fail; after every step of a replica the checkers look at it. Then everything heals, and must
+//! converge within a bounded time. Then it must be silent.
+//!
+//! What is checked stands in [`violation::Rule`]; the checkers share no code with the merge and the
+//! commit of the engine. [`bug::Bug`] lists the deliberate bugs by which the checkers are checked.
+
+mod actions;
+pub mod bug;
+mod check;
+mod finale;
+pub mod fold;
+pub mod ledger;
+mod links;
+pub mod models;
+pub mod network;
+pub mod plan;
+mod replica;
+pub mod rng;
+pub mod shrink;
+mod step;
+pub mod trace;
+pub mod violation;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,95 @@
+//! Actions of a plan: what users, networks and clocks do to the world.
+
+use driftless_core::engine::Input;
+
+use crate::network::{LinkId, Side, replica_at};
+use crate::plan::{Action, Fate, Kind, new_wall_offset};
+use crate::rng::Rng;
+use crate::violation::Violation;
+use crate::world::{Event, World};
+
+impl World {
+    pub(crate) fn act(&mut self, action: Action) -> Result<(), Violation> {
+        let rng = &mut Rng::new(action.seed);
+        let up: Vec<usize> = (0..self.replicas.len()).filter(|i| self.replicas[*i].is_up()).collect();
+        if up.is_empty() {
+            return Ok(());
+        }
+        let i = rng.pick(&up);
+        let links = self.links_of(i);
+        self.trace.note(&[self.now, 4, action.kind as u64, i as u64]);
+        self.trace.line(self.now, || format!("{:?} at {i}", action.kind));
+        let link = (!links.is_empty()).then(|| rng.pick(&links));
+        match (action.kind, link) {
+            (Kind::Write | Kind::Burst, _) => self.wish(i, action.kind, rng),
+            (Kind::Fault, _) => {
+                self.replicas[i].fate = Some(fate(rng));
+                self.wish(i, Kind::Write, rng);
+            }
+            (Kind::Kill, _) => {
+                self.count("kills");
+                self.crash(i);
+            }
+            (Kind::Cut, Some(link)) => self.cut(link, &[0, 1], rng),
+            (Kind::CutOneWay, Some(link)) => {
+                let to = rng.index(2);
+                self.cut(link, &[to], rng);
+            }
+            (Kind::Break, Some(link)) => self.break_link(link),
+            (Kind::Away, _) => self.isolate(&links, rng),
+            (Kind::Clock, _) => self.replicas[i].member.wall_offset_ms = new_wall_offset(rng),
+            (Kind::Leave, _) => self.leave(i),
+            (Kind::Probe, _) => self.post(i, Input::Probe(rng.next())),
+            (Kind::Verify, Some(link)) => {
+                let side = Side::from(link.0 == i);
+                let peer = self.replicas[replica_at(link, side)].id;
+                self.post(i, Input::Verify(peer));
+            }
+            (Kind::Cut | Kind::CutOneWay | Kind::Break | Kind::Verify, None) => {}
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self, i: usize, kind: Kind, rng: &mut Rng) {
+        for _ in 0..rng.pick(&[1, 1, 2, 5]) {
+            self.replicas[i].wishes.push_back((kind, rng.next()));
+        }
+        self.schedule(self.now, Event::Wake(i));
+    }
+
+    fn cut(&mut self, link: LinkId, to: &[Side], rng: &mut Rng) {
+        self.count(if to.len() == 2 { "cuts" } else { "one-way cuts" });
+        let until = self.now + rng.pick(&[100, 2_000, 10_000, 40_000]);
+        let dies = to.len() == 2 || rng.chance(50);
+        self.block(link, to, until, dies);
+    }
+
+    fn isolate(&mut self, links: &[LinkId], rng: &mut Rng) {
+        self.count("away");
+        let until = self.now + rng.between(20_000, 600_000);
+        for link in links {
+            self.block(*link, &[0, 1], until, true);
+        }
+    }
+
+    /// A device goes and never comes back, unless it would leave fewer than two behind.
+    fn leave(&mut self, i: usize) {
+        let others = self.members().into_iter().filter(|j| self.replicas[*j].born && *j != i);
+        if others.count() < 2 {
+            return;
+        }
+        self.count("left for ever");
+        self.hang_up(i);
+        self.replicas[i].crash();
+        self.replicas[i].gone = true;
+    }
+}
+
+fn fate(rng: &mut Rng) -> Fate {
+    match rng.below(4) {
+        0 => Fate::CrashAfterCommit(0),
+        1 => Fate::CrashAfterCommit(rng.index(4)),
+        2 => Fate::CrashBeforeCommit,
+        _ => Fate::RolledBack,
+    }
+}

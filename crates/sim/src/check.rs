@@ -1,0 +1,313 @@
+//! Checkers: what must hold after every step, whatever happens.
+
+use driftless_core::codec::Writer;
+use driftless_core::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
+use driftless_core::id::{DeviceId, Dot};
+use driftless_core::message::{Message, State};
+use driftless_core::store::Store;
+use driftless_core::version::{OwnedHead, OwnedVector, Vector};
+
+use crate::bug::BenchStore;
+use crate::fold::{fold, shown};
+use crate::ledger::Place;
+use crate::models::rule_of;
+use crate::violation::{Rule, Violation};
+use crate::world::World;
+
+/// How many steps pass between two comparisons of a replica with the fold of the ledger.
+const FOLD_EVERY: u64 = 25;
+
+/// What a replica looked like after its last step.
+#[derive(Clone, Debug, Default)]
+struct Look {
+    state: State,
+    clock: driftless_core::clock::Hlc,
+    dump: Vec<u8>,
+    digests: Digests,
+}
+
+/// What the checkers remember.
+pub(crate) struct Checker {
+    looks: Vec<Look>,
+    steps: u64,
+}
+
+impl Checker {
+    pub(crate) fn new(replicas: usize) -> Self {
+        Self { looks: vec![Look::default(); replicas], steps: 0 }
+    }
+}
+
+/// Everything that a replica holds exactly, in one canonical form.
+pub(crate) fn dump(store: &BenchStore) -> Vec<u8> {
+    let mut w = Writer::new();
+    for (model, key, record) in store.mem().records() {
+        w.u32_le(model.0);
+        w.key(key);
+        record.encode(&mut w);
+    }
+    for (device, head) in store.owned_vector().iter() {
+        w.raw(&device.0);
+        head.life.encode(&mut w);
+        w.var(head.seq);
+        for ((model, key), seq, fields) in store.mem().rows(device) {
+            w.u32_le(model.0);
+            w.key(&key);
+            w.var(seq);
+            for (field, value) in &fields {
+                w.u32_le(field.0);
+                value.encode(&mut w);
+            }
+        }
+    }
+    w.into_bytes()
+}
+
+/// The digests of what is there, made anew.
+fn digests_of(store: &BenchStore) -> Digests {
+    let mut digests = Digests::new();
+    for (model, key, record) in store.mem().records() {
+        digests.entry(*model).or_default().add(shared_checksum(*model, key, record));
+    }
+    for (device, head) in store.owned_vector().iter() {
+        let mut sums = OwnedChecksum::new(*device, head.life);
+        for ((model, key), seq, fields) in store.mem().rows(device) {
+            let fields = fields.iter().map(|(id, value)| (*id, value.as_ref()));
+            digests.entry(model).or_default().add(sums.of(model, key.as_bytes(), seq, fields));
+        }
+    }
+    digests
+}
+
+fn without_empty(digests: &Digests) -> Digests {
+    let some = digests.iter().filter(|(_, digest)| **digest != Digest::default());
+    some.map(|(model, digest)| (*model, *digest)).collect()
+}
+
+fn covers(a: &State, b: &State) -> bool {
+    a.shared.includes(&b.shared) && a.owned.includes(&b.owned)
+}
+
+impl World {
+    /// Looks at a replica after a step, in which it wrote these change sets itself.
+    pub(crate) fn check_after(&mut self, i: usize, written: &[Dot]) -> Result<(), Violation> {
+        self.checker.steps += 1;
+        self.check_clock(i, written)?;
+        self.check_acknowledgements(i)?;
+        let store = &self.replicas[i].store;
+        let state = State { shared: store.vector().clone(), owned: store.owned_vector() };
+        self.check_growth(i, &state)?;
+        let changed = state != self.checker.looks[i].state;
+        if changed {
+            self.check_closed(i, &state.shared)?;
+            self.check_lanes(i, &state.owned)?;
+        }
+        let digests = without_empty(self.replicas[i].store.digests());
+        if changed || digests != self.checker.looks[i].digests {
+            let store = &self.replicas[i].store;
+            let (dump, clock) = (dump(store), store.clock());
+            self.checker.looks[i] = Look { state, clock, dump, digests };
+            self.check_equals(i)?;
+        }
+        self.checker.looks[i].clock = self.replicas[i].store.clock();
+        if self.checker.steps.is_multiple_of(FOLD_EVERY) {
+            self.check_fold(i)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that can be checked, thoroughly.
+    pub(crate) fn check_all(&mut self, i: usize) -> Result<(), Violation> {
+        self.check_fold(i)?;
+        let store = &self.replicas[i].store;
+        if dump(store) != self.checker.looks[i].dump {
+            return Err(self.violation(Rule::Equal, format!("{i} changed without a step")));
+        }
+        if without_empty(store.digests()) != digests_of(store) {
+            let what = format!("{i} keeps {:?}, not {:?}", store.digests(), digests_of(store));
+            return Err(self.violation(Rule::Digest, what));
+        }
+        let lanes = store.owned_vector();
+        self.check_lanes(i, &lanes)
+    }
+
+    fn check_growth(&self, i: usize, state: &State) -> Result<(), Violation> {
+        let old = &self.checker.looks[i];
+        let kept = |(origin, head): (&_, &driftless_core::version::Head)| {
+            state.shared.head(origin).is_some_and(|new| {
+                new.seq > head.seq || (new.seq == head.seq && new.hash == head.hash)
+            })
+        };
+        let grown = old.state.shared.iter().all(kept) && state.owned.includes(&old.state.owned);
+        if !grown {
+            let what = format!("{i} held {:?} and holds {state:?}", old.state);
+            return Err(self.violation(Rule::Grows, what));
+        }
+        if self.replicas[i].store.clock() < old.clock {
+            return Err(self.violation(Rule::Grows, format!("{i}'s clock ran backwards")));
+        }
+        Ok(())
+    }
+
+    /// Times of one writer grow with its seqs, and the store keeps them.
+    fn check_clock(&self, i: usize, written: &[Dot]) -> Result<(), Violation> {
+        for dot in written {
+            let before = Dot { seq: dot.seq - 1, ..*dot };
+            let (new, old) = (self.ledger.get(dot), self.ledger.get(&before));
+            if let (Some(new), Some(old)) = (new, old)
+                && new.hlc <= old.hlc
+            {
+                let what = format!("{dot:?} at {:?} after {:?}", new.hlc, old.hlc);
+                return Err(self.violation(Rule::Clock, what));
+            }
+            if new.is_some_and(|new| new.hlc > self.replicas[i].store.clock()) {
+                return Err(self.violation(Rule::Clock, format!("{i} does not keep its clock")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each head is that of a committed change set, and all that its writer had seen is there.
+    fn check_closed(&self, i: usize, vector: &Vector) -> Result<(), Violation> {
+        for (origin, head) in vector.iter() {
+            let dot = Dot::new(*origin, head.seq);
+            let entry = self.ledger.get(&dot).filter(|entry| entry.head == head.hash);
+            let Some(entry) = entry else {
+                let what = format!("{i} holds {dot:?}, which nobody committed so");
+                return Err(self.violation(Rule::Closed, what));
+            };
+            let lacks = entry.past.iter().find(|(origin, seq)| vector.seq(origin) < **seq);
+            if let Some((origin, seq)) = lacks {
+                let what = format!("{i} holds {dot:?} without {origin:?}#{seq}");
+                return Err(self.violation(Rule::Closed, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Exact lanes are what their owners had. An owner's own rows are entered into the ledger.
+    fn check_lanes(&mut self, i: usize, lanes: &OwnedVector) -> Result<(), Violation> {
+        for (device, head) in lanes.iter() {
+            let rows = self.replicas[i].store.mem().rows(device);
+            if *device == self.replicas[i].id {
+                self.check_own(i, *head)?;
+                self.ledger.add_rows(*device, *head, rows);
+            } else if self.ledger.rows(*device, *head) != Some(&rows) {
+                let must = self.ledger.rows(*device, *head);
+                let what = format!("{i} has {rows:?} of {device:?} at {head:?}, not {must:?}");
+                return Err(self.violation(Rule::Lane, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_own(&self, i: usize, head: OwnedHead) -> Result<(), Violation> {
+        let replica = &self.replicas[i];
+        let rows = replica.store.mem().rows(&replica.id);
+        let has = rows.iter().map(|(place, _, fields)| (place, fields));
+        if !has.eq(replica.mine_durable.iter()) {
+            let what = format!("{i} at {head:?} has {rows:?}, wrote {:?}", replica.mine_durable);
+            return Err(self.violation(Rule::Own, what));
+        }
+        if let Some(old) = self.ledger.rows(replica.id, head)
+            && *old != rows
+        {
+            return Err(self.violation(Rule::Own, format!("{i} rewrote its rows at {head:?}")));
+        }
+        Ok(())
+    }
+
+    /// What is taken for acknowledged is durable at the peer.
+    fn check_acknowledgements(&self, i: usize) -> Result<(), Violation> {
+        let replica = &self.replicas[i];
+        for peer in &self.replicas {
+            let known = replica.engine.as_ref().and_then(|engine| engine.known(&peer.id));
+            let kept = replica.store.acknowledged(&peer.id);
+            let kept = kept.map(|(shared, owned)| {
+                peer.durable.shared.includes(shared) && peer.durable.owned.includes(owned)
+            });
+            if kept == Some(false) || known.is_some_and(|known| !covers(&peer.durable, known)) {
+                let what = format!("{i} takes {known:?} for acknowledged by {:?}", peer.id);
+                return Err(self.violation(Rule::Durable, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is told is durable.
+    pub(crate) fn check_promise(&self, i: usize, message: &Message) -> Result<(), Violation> {
+        let told = match message {
+            Message::Hello(hello) => &hello.state,
+            Message::Vector(state) | Message::Pong { state, .. } => state,
+            Message::Digest(report) => &report.state,
+            _ => return Ok(()),
+        };
+        if covers(&self.replicas[i].durable, told) {
+            return Ok(());
+        }
+        let what = format!("{i} tells {told:?} and has {:?}", self.replicas[i].durable);
+        Err(self.violation(Rule::Durable, what))
+    }
+
+    /// Replicas with equal states are equal.
+    fn check_equals(&self, i: usize) -> Result<(), Violation> {
+        let mine = &self.checker.looks[i];
+        for (j, theirs) in self.checker.looks.iter().enumerate() {
+            if j == i || mine.state != theirs.state {
+                continue;
+            }
+            if mine.dump != theirs.dump || mine.digests != theirs.digests {
+                let what = format!("{i} and {j} have equal states and differ");
+                return Err(self.violation(Rule::Equal, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The shared records are the fold of the ledger, and what shows of them is what must show.
+    pub(crate) fn check_fold(&self, i: usize) -> Result<(), Violation> {
+        let store = &self.replicas[i].store;
+        let vector = store.vector();
+        let mut found = store.mem().records().peekable();
+        for place in self.ledger.places() {
+            let must = fold(&self.ledger, place, |dot| vector.covers(dot));
+            let is_there = |(model, key, _): &(_, _, _)| (*model, *key) == (&place.0, &place.1);
+            let record = found.next_if(is_there).map(|(_, _, record)| record.clone());
+            let record = record.unwrap_or_default();
+            if record != must {
+                let what = format!("{i} has {record:?} at {place:?}, not {must:?}");
+                return Err(self.violation(Rule::Fold, what));
+            }
+            self.check_shown(i, place, &record)?;
+        }
+        match found.next() {
+            None => Ok(()),
+            Some((model, key, _)) => {
+                let what = format!("{i} has {model:?} {key}, which nobody wrote");
+                Err(self.violation(Rule::Fold, what))
+            }
+        }
+    }
+
+    fn check_shown(
+        &self,
+        i: usize,
+        place: &Place,
+        record: &driftless_core::record::Record,
+    ) -> Result<(), Violation> {
+        for field in record.fields.keys() {
+            let shows = self.replicas[i].store.project(record, *field, rule_of(*field));
+            let must = shown(record, *field);
+            if shows != must {
+                let what = format!("{i} shows {shows:?} of {place:?} {field:?}, not {must:?}");
+                return Err(self.violation(Rule::Shown, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The replica of a device.
+    pub(crate) fn replica_of(&self, device: &DeviceId) -> Option<usize> {
+        self.replicas.iter().position(|replica| replica.id == *device)
+    }
+}

@@ -1,0 +1,175 @@
+//! The end of every run: everything heals, everything converges, and then it is silent.
+
+use driftless_core::engine::{Lag, Phase};
+use driftless_core::message::State;
+use driftless_core::store::Store;
+
+use crate::network::{LinkId, Quality};
+use crate::violation::{Rule, Violation};
+use crate::world::{Counts, Event, World};
+
+/// Within what virtual time everything must be everywhere.
+const CONVERGES_MS: u64 = 300_000;
+/// How long silence is watched, in refreshes.
+const REFRESHES: u64 = 4;
+
+impl World {
+    /// Faults end, everybody is there, and everybody can reach everybody, if only through others.
+    pub(crate) fn heal(&mut self) -> Result<(), Violation> {
+        self.calm = true;
+        self.quality = Quality::calm();
+        self.trace.line(self.now, || "everything heals".to_owned());
+        let mesh = self.rng.chance(50) || !self.is_connected();
+        for id in self.network.ids() {
+            let link = self.network.link_mut(id);
+            link.blocked_until = [0; 2];
+            link.allowed |= mesh;
+            self.schedule(self.now + 10, Event::Dial(id));
+        }
+        for i in 0..self.replicas.len() {
+            self.replicas[i].fate = None;
+            self.start(i)?;
+        }
+        Ok(())
+    }
+
+    /// Whether those who are left can reach each other over the links of the plan.
+    fn is_connected(&self) -> bool {
+        let members = self.members();
+        let mut reached: Vec<usize> = members.first().copied().into_iter().collect();
+        let mut at = 0;
+        while let Some(i) = reached.get(at).copied() {
+            at += 1;
+            for j in &members {
+                if !reached.contains(j) && i != *j && self.allowed(i, *j) {
+                    reached.push(*j);
+                }
+            }
+        }
+        reached.len() == members.len()
+    }
+
+    fn allowed(&self, i: usize, j: usize) -> bool {
+        self.network.link((i.min(j), i.max(j))).allowed
+    }
+
+    /// Everything that somebody holds is everywhere in bounded time.
+    pub(crate) fn converge(&mut self) -> Result<(), Violation> {
+        let limit = self.now + CONVERGES_MS;
+        while self.now < limit {
+            self.run_until(self.now + 250)?;
+            if self.unfinished().is_none() {
+                return self.check_end();
+            }
+        }
+        let why = self.unfinished().unwrap_or_default();
+        Err(self.violation(Rule::Converges, why))
+    }
+
+    /// What is left to do, if anything.
+    fn unfinished(&self) -> Option<String> {
+        let members = self.members();
+        let first = &self.replicas[*members.first()?].durable;
+        for i in &members {
+            let replica = &self.replicas[*i];
+            let Some(engine) = &replica.engine else { return Some(format!("{i} is down")) };
+            if !replica.inbox.is_empty() || !replica.wishes.is_empty() {
+                return Some(format!("{i} has work"));
+            }
+            if replica.durable != *first {
+                return Some(format!("{i} holds {:?}, another {first:?}", replica.durable));
+            }
+            let phase = engine.phase(&replica.store);
+            if phase != Phase::Ready {
+                return Some(format!("{i} is {phase:?}"));
+            }
+            if engine.waiting() > 0 {
+                return Some(format!("{i} has change sets that wait"));
+            }
+            if let Some(why) = self.open_session(*i, first).or_else(|| self.lagging(*i)) {
+                return Some(why);
+            }
+        }
+        None
+    }
+
+    /// A session may only be left if what it goes for has left with its owner.
+    fn open_session(&self, i: usize, state: &State) -> Option<String> {
+        let store = &self.replicas[i].store;
+        store.lanes().into_iter().find_map(|device| {
+            let session = store.lane(&device)?.session.as_ref()?;
+            let gone = self.replica_of(&device).is_some_and(|owner| self.replicas[owner].gone);
+            let exact = state.owned.head(&device).filter(|head| head.life == session.life);
+            let lost = gone && exact.is_none_or(|head| head.seq < session.target);
+            (!lost).then(|| format!("{i} has a session of {device:?} open: {session:?}"))
+        })
+    }
+
+    fn lagging(&self, i: usize) -> Option<String> {
+        let replica = &self.replicas[i];
+        let engine = replica.engine.as_ref()?;
+        self.members().into_iter().find_map(|j| {
+            let peer = self.replicas[j].id;
+            let met = j != i && self.allowed(i, j);
+            let lag = engine.lag(&replica.store, &peer);
+            let done = engine.is_ready(&peer) && lag == Lag::default();
+            (met && !done).then(|| format!("{i} sees {j} at {lag:?}"))
+        })
+    }
+
+    /// Every committed write of those who are left is there, and every state is what it must be.
+    fn check_end(&mut self) -> Result<(), Violation> {
+        self.trace.line(self.now, || "everything is everywhere".to_owned());
+        let members = self.members();
+        for (origin, end) in self.ledger.ends() {
+            let stays = members.iter().any(|i| self.replicas[*i].id == origin.device);
+            let held = members.first().map(|i| self.replicas[*i].durable.shared.seq(&origin));
+            if stays && held.is_some_and(|held| held != end) {
+                let what = format!("{origin:?} wrote {end} change sets, {held:?} are there");
+                return Err(self.violation(Rule::Fold, what));
+            }
+        }
+        for i in members {
+            self.check_all(i)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing but the refresh is sent when nothing changes.
+    pub(crate) fn stay_silent(&mut self) -> Result<(), Violation> {
+        let configs = self.plan.members.iter().map(|member| &member.config);
+        let refreshes = configs.map(|config| config.refresh_ms);
+        let (shortest, longest) =
+            refreshes.fold((u64::MAX, 0), |(low, high), ms| (low.min(ms), high.max(ms)));
+        // Digests are compared, and what was lost is told again.
+        self.run_until(self.now + longest + 10_000)?;
+        let before = self.counts.clone();
+        let watched = longest * REFRESHES;
+        self.run_until(self.now + watched)?;
+        self.check_silence(&before, watched / shortest + 1)?;
+        match self.unfinished() {
+            None => self.check_end(),
+            Some(why) => Err(self.violation(Rule::Converges, why)),
+        }
+    }
+
+    fn check_silence(&self, before: &Counts, refreshes: u64) -> Result<(), Violation> {
+        let links = self.network.ids().into_iter().filter(|id| self.stands(*id)).count() as u64;
+        for (what, count) in &self.counts {
+            let more = count - before.get(what).copied().unwrap_or(0);
+            let most = match *what {
+                "vector" => 2 * links * refreshes,
+                "batches" | "batches of several" => 10 * links * refreshes,
+                _ => 0,
+            };
+            if more > most {
+                return Err(self.violation(Rule::Silent, format!("{more} more {what}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn stands(&self, id: LinkId) -> bool {
+        self.network.link(id).connection.is_some()
+    }
+}

@@ -1,0 +1,220 @@
+//! Connections: how they come to stand, break, and are made again.
+
+use driftless_core::engine::{Effect, Event as Told, Input};
+use driftless_core::id::DeviceId;
+use driftless_core::message::Message;
+
+use crate::network::{Frame, LinkId, Side, link_of, replica_at};
+use crate::violation::{Rule, Violation};
+use crate::world::{Event, World};
+
+/// After how long of silence a connection is given up.
+const DEAD_AFTER_MS: u64 = 5_000;
+
+impl World {
+    pub(crate) fn start(&mut self, i: usize) -> Result<(), Violation> {
+        if self.replicas[i].gone || self.replicas[i].is_up() {
+            return Ok(());
+        }
+        self.replicas[i].start(self.now);
+        self.trace.note(&[self.now, 1, i as u64]);
+        self.trace.line(self.now, || format!("{i} starts"));
+        self.check_after(i, &[])?;
+        for link in self.links_of(i) {
+            let pause = self.rng.below(50);
+            self.schedule(self.now + pause, Event::Dial(link));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn links_of(&self, i: usize) -> Vec<LinkId> {
+        self.network.ids().into_iter().filter(|(a, b)| *a == i || *b == i).collect()
+    }
+
+    pub(crate) fn dial(&mut self, id: LinkId) {
+        let up = self.replicas[id.0].is_up() && self.replicas[id.1].is_up();
+        let link = self.network.link(id);
+        if !up || !link.allowed || link.connection.is_some() {
+            return;
+        }
+        let free_at = link.blocked_until[0].max(link.blocked_until[1]);
+        if free_at > self.now {
+            return self.schedule(free_at, Event::Dial(id));
+        }
+        let connection = self.network.connect(id);
+        self.count("connections");
+        for side in 0..2 {
+            let pause = self.rng.between(1, 30);
+            self.schedule(self.now + pause, Event::Up(id, side, connection));
+        }
+    }
+
+    pub(crate) fn up(&mut self, id: LinkId, side: Side, connection: u64) {
+        let (here, there) = (replica_at(id, side), replica_at(id, 1 - side));
+        if self.network.link(id).connection != Some(connection) || !self.replicas[here].is_up() {
+            return;
+        }
+        let peer = self.replicas[there].id;
+        let old = self.network.link_mut(id).ends[side].replace(connection);
+        // An end that never noticed that the old connection broke learns of both at once, or only
+        // of the new one.
+        if old.is_some() && self.rng.chance(50) {
+            self.post(here, Input::Disconnected(peer));
+        }
+        self.trace.line(self.now, || format!("{here} connected to {there} ({connection})"));
+        self.post(here, Input::Connected(peer));
+    }
+
+    pub(crate) fn down(&mut self, id: LinkId, side: Side, connection: u64) {
+        let (here, there) = (replica_at(id, side), replica_at(id, 1 - side));
+        if self.network.link(id).ends[side] != Some(connection) {
+            return;
+        }
+        self.network.link_mut(id).ends[side] = None;
+        self.trace.line(self.now, || format!("{here} lost {there} ({connection})"));
+        let peer = self.replicas[there].id;
+        self.post(here, Input::Disconnected(peer));
+    }
+
+    pub(crate) fn dead(&mut self, id: LinkId, connection: u64) {
+        let link = self.network.link(id);
+        let blocked = link.blocked_until.iter().any(|until| *until > self.now);
+        if link.connection == Some(connection) && blocked {
+            self.break_link(id);
+        }
+    }
+
+    /// The connection ends. Each end learns of it in its own time, and until then gets what was on
+    /// its way.
+    pub(crate) fn break_link(&mut self, id: LinkId) {
+        let Some(connection) = self.network.link_mut(id).connection.take() else { return };
+        self.count("breaks");
+        for side in 0..2 {
+            let pause = if self.rng.chance(80) { self.rng.below(50) } else { DEAD_AFTER_MS };
+            self.schedule(self.now + pause, Event::Down(id, side, connection));
+        }
+        let pause = if self.calm { 50 } else { self.rng.between(20, 3_000) };
+        self.schedule(self.now + pause, Event::Dial(id));
+    }
+
+    /// One replica lets go of all its connections at once.
+    pub(crate) fn hang_up(&mut self, i: usize) {
+        for id in self.links_of(i) {
+            let side = Side::from(id.0 != i);
+            self.break_link(id);
+            if self.network.link_mut(id).ends[side].take().is_some() {
+                let peer = self.replicas[replica_at(id, 1 - side)].id;
+                self.post(i, Input::Disconnected(peer));
+            }
+        }
+    }
+
+    /// Swallows what goes to the ends in `to` until `until`.
+    pub(crate) fn block(&mut self, id: LinkId, to: &[Side], until: u64, dies: bool) {
+        let link = self.network.link_mut(id);
+        for side in to {
+            link.blocked_until[*side] = until;
+        }
+        if let Some(connection) = link.connection.filter(|_| dies) {
+            self.schedule(self.now + DEAD_AFTER_MS, Event::Dead(id, connection));
+        }
+    }
+
+    /// Carries out what a replica's engine wants done.
+    pub(crate) fn release(&mut self, i: usize, effects: Vec<Effect>) -> Result<(), Violation> {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.send(i, &to, &message)?,
+                Effect::Disconnect { peer, reason } => {
+                    let what = format!("{i} turns {peer:?} away: {reason}");
+                    return Err(self.violation(Rule::Peace, what));
+                }
+                Effect::Certificates { .. } => self.count("certificates"),
+                Effect::Event(told) => self.told(i, told)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, i: usize, to: &[DeviceId], message: &Message) -> Result<(), Violation> {
+        self.check_promise(i, message)?;
+        let sender = self.replicas[i].id;
+        let bytes = message
+            .encode(self.library, sender)
+            .map_err(|error| self.violation(Rule::Peace, format!("not encodable: {error}")))?;
+        for peer in to {
+            let Some(there) = self.replicas.iter().position(|replica| replica.id == *peer) else {
+                return Err(self.violation(Rule::Peace, "a message to nobody"));
+            };
+            self.count(message.name());
+            let (id, side) = link_of(i, there);
+            let link = self.network.link(id);
+            let Some(connection) = link.ends[side].filter(|c| link.connection == Some(*c)) else {
+                continue;
+            };
+            let arrivals = self.network.send(id, side, self.now, &self.quality, &mut self.rng);
+            self.trace.line(self.now, || {
+                let lost = if arrivals.is_empty() { " (lost)" } else { "" };
+                format!("{i} -> {there} {}{lost}", tell(message))
+            });
+            for at in arrivals {
+                let frame = Frame { link: id, to: 1 - side, connection, bytes: bytes.clone() };
+                self.schedule(at, Event::Frame(frame));
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, i: usize, told: Told) -> Result<(), Violation> {
+        match told {
+            Told::Compared { peer, differ } if !differ.is_empty() => {
+                let what = format!("{i} and {peer:?} have equal states and differ in {differ:?}");
+                return Err(self.violation(Rule::Equal, what));
+            }
+            Told::Fork { origin, seq, peer } => {
+                let what = format!("{i} sees a fork of {origin:?} at {seq} with {peer:?}");
+                return Err(self.violation(Rule::Peace, what));
+            }
+            Told::Restated => {
+                return Err(self.violation(Rule::Peace, format!("{i} restated its own lane")));
+            }
+            Told::Compared { .. } => self.count("compared"),
+            Told::NotComparable { .. } => self.count("not comparable"),
+            Told::Answered { .. } => self.count("answered"),
+            Told::LaneExact { .. } => self.count("lane exact"),
+            Told::Met { .. } => self.count("met"),
+            Told::PeerState { .. } | Told::Changed { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// A message in one line.
+pub(crate) fn tell(message: &Message) -> String {
+    match message {
+        Message::Changes(changes) => {
+            let sets: Vec<String> = changes.sets.iter().map(|s| format!("{:?}", s.dot())).collect();
+            format!("changes {} [{}]", changes.pull, sets.join(" "))
+        }
+        Message::Vector(state) => {
+            let shared: Vec<String> =
+                state.shared.iter().map(|(o, h)| format!("{o:?}#{}", h.seq)).collect();
+            let owned: Vec<String> =
+                state.owned.iter().map(|(d, h)| format!("{d:?}@{}", h.seq)).collect();
+            format!("vector [{}] [{}]", shared.join(" "), owned.join(" "))
+        }
+        Message::Page(page) => format!(
+            "page of {:?} as of {} {}{} {:?} .. {:?}",
+            page.device,
+            page.as_of.seq,
+            if page.full { "full" } else { "delta" },
+            if page.goes_on { " on" } else { "" },
+            page.from,
+            page.next
+        ),
+        Message::Pull { .. } | Message::OwnedPull(_) | Message::More { .. } => {
+            format!("{message:?}")
+        }
+        other => other.name().to_owned(),
+    }
+}

@@ -1,0 +1,215 @@
+//! One simulated replica: the real engine over the reference store, with clocks of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use driftless_core::clock::Hlc;
+use driftless_core::engine::{Effect, Engine, Identity, Input, Now};
+use driftless_core::id::{DeviceId, Dot, Epoch};
+use driftless_core::message::State;
+use driftless_core::schema::Schema;
+use driftless_core::store::Store;
+use driftless_core::version::{Life, Vector};
+
+use crate::bug::{BenchStore, Bug};
+use crate::models;
+use crate::plan::{Fate, Kind, Member};
+use crate::rng::Rng;
+use crate::workload::{self, Desk, Mine};
+
+/// Unix time at which every simulation begins.
+const EPOCH_MS: u64 = 1_750_000_000_000;
+
+/// A local transaction that a user asked for: of which kind, and from which seed.
+pub(crate) type Wish = (Kind, u64);
+
+/// What one batch of inputs came to, before its fate.
+pub(crate) struct Batch {
+    pub(crate) effects: Vec<Effect>,
+    /// Change sets of our own, with what their writer had seen.
+    pub(crate) written: Vec<(Dot, Vector)>,
+    /// Whether a transaction was given up in the middle of the batch.
+    pub(crate) aborted: bool,
+}
+
+pub(crate) struct Replica {
+    pub(crate) id: DeviceId,
+    pub(crate) member: Member,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) store: BenchStore,
+    /// `None` while the replica is down.
+    pub(crate) engine: Option<Engine>,
+    pub(crate) born: bool,
+    pub(crate) gone: bool,
+    pub(crate) inbox: VecDeque<Input>,
+    pub(crate) wishes: VecDeque<Wish>,
+    pub(crate) fate: Option<Fate>,
+    pub(crate) mine: Mine,
+    /// What it means to own, as far as that is durable.
+    pub(crate) mine_durable: Mine,
+    /// What it holds durably.
+    pub(crate) durable: State,
+    pub(crate) durable_clock: Hlc,
+    pub(crate) timer_at: Option<u64>,
+    /// Ticks in a row after which another one was due at once.
+    pub(crate) busy: u32,
+    index: u64,
+    starts: u64,
+}
+
+impl Replica {
+    pub(crate) fn new(index: usize, member: Member, bug: Option<Bug>) -> Self {
+        let n = u8::try_from(index + 1).unwrap_or(u8::MAX);
+        let id = DeviceId([n; 32]);
+        Self {
+            id,
+            schema: models::schema(member.small_schema),
+            store: BenchStore::new(id, bug),
+            member,
+            engine: None,
+            born: false,
+            gone: false,
+            inbox: VecDeque::new(),
+            wishes: VecDeque::new(),
+            fate: None,
+            mine: Mine::new(),
+            mine_durable: Mine::new(),
+            durable: State::default(),
+            durable_clock: Hlc::default(),
+            timer_at: None,
+            busy: 0,
+            index: index as u64,
+            starts: 0,
+        }
+    }
+
+    /// The replica's clocks when the world's shows `ms`.
+    pub(crate) fn now(&self, ms: u64) -> Now {
+        Now {
+            wall_ms: (EPOCH_MS + ms).saturating_add_signed(self.member.wall_offset_ms),
+            steady_ms: ms + 7_919 * (self.index + 1),
+        }
+    }
+
+    /// When the world's clock shows what a deadline of this replica says.
+    pub(crate) fn world_time(&self, steady_ms: u64) -> u64 {
+        steady_ms.saturating_sub(7_919 * (self.index + 1))
+    }
+
+    /// Starts or restarts the engine from what is durable.
+    pub(crate) fn start(&mut self, ms: u64) {
+        let now = self.now(ms);
+        self.starts += 1;
+        self.born = true;
+        let epoch = Epoch(1_000 + self.index);
+        let mint = Hlc::from_ms(now.wall_ms);
+        let owned_life = Life { mint, epoch: Epoch(self.index * 1_000 + self.starts) };
+        let identity = Identity { device: self.id, shared_epoch: epoch, owned_life };
+        let (schema, config) = (self.schema.clone(), self.member.config.clone());
+        let seed = self.index << 32 | self.starts;
+        let Ok(engine) = Engine::new(identity, schema, config, &mut self.store, seed);
+        self.store.commit();
+        self.engine = Some(engine);
+        self.note_durable();
+    }
+
+    /// Loses everything that is not durable.
+    pub(crate) fn crash(&mut self) {
+        self.engine = None;
+        self.inbox.clear();
+        self.wishes.clear();
+        self.timer_at = None;
+        self.store.rollback();
+        self.mine = self.mine_durable.clone();
+    }
+
+    /// Takes what is in the store for durable.
+    pub(crate) fn note_durable(&mut self) {
+        let shared = self.store.vector().clone();
+        self.durable = State { shared, owned: self.store.owned_vector() };
+        self.durable_clock = self.store.clock();
+        self.mine_durable = self.mine.clone();
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// When the engine wants to be ticked, on the world's clock.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let at = self.engine.as_ref()?.next_deadline()?;
+        Some(self.world_time(at))
+    }
+
+    /// Runs inputs and wishes as one batch, up to its flush.
+    pub(crate) fn run(
+        &mut self,
+        inputs: Vec<Input>,
+        wishes: Vec<Wish>,
+        ms: u64,
+    ) -> Result<Batch, String> {
+        let now = self.now(ms);
+        let engine = self.engine.as_mut().ok_or("a batch for a replica that is down")?;
+        for input in inputs {
+            let Ok(()) = engine.handle(&mut self.store, input, now);
+        }
+        let mut batch = Batch { effects: vec![], written: vec![], aborted: false };
+        for (kind, seed) in wishes {
+            let rng = &mut Rng::new(seed);
+            let aborts = rng.chance(5);
+            let before = self.store.vector().clone();
+            match self.transact(kind, rng, aborts, now)? {
+                Some(dot) => batch.written.push((dot, before)),
+                None => batch.aborted |= aborts,
+            }
+            // What was given up is still in the store: nothing else may be written on top of it.
+            if batch.aborted {
+                break;
+            }
+        }
+        let engine = self.engine.as_mut().ok_or("the replica went down")?;
+        let Ok(effects) = engine.flush(&mut self.store, now);
+        batch.effects = effects;
+        Ok(batch)
+    }
+
+    /// A transaction that is given up before anything else shares its batch: the store is rolled
+    /// back, and the engine need not hear of it.
+    pub(crate) fn rehearse(&mut self, seed: u64, ms: u64) -> Result<(), String> {
+        let now = self.now(ms);
+        self.transact(Kind::Write, &mut Rng::new(seed), true, now)?;
+        self.store.rollback();
+        self.mine = self.mine_durable.clone();
+        Ok(())
+    }
+
+    /// One local transaction. Returns the dot of its shared change set, if it has one.
+    fn transact(
+        &mut self,
+        kind: Kind,
+        rng: &mut Rng,
+        aborts: bool,
+        now: Now,
+    ) -> Result<Option<Dot>, String> {
+        let engine = self.engine.as_mut().ok_or("a write on a replica that is down")?;
+        let mut tx = engine.begin_local(&self.store, now).map_err(|error| error.to_string())?;
+        self.store.set_local(true);
+        let desk = &mut Desk {
+            schema: &self.schema,
+            store: &mut self.store,
+            tx: &mut tx,
+            mine: &mut self.mine,
+        };
+        match kind {
+            Kind::Burst => workload::burst(desk, rng)?,
+            _ => workload::write(desk, rng)?,
+        }
+        self.store.set_local(false);
+        if aborts {
+            drop(tx);
+            return Ok(None);
+        }
+        let committed = engine.finish_local(&mut self.store, tx);
+        Ok(committed.map_err(|error| error.to_string())?.shared)
+    }
+}

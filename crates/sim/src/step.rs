@@ -1,0 +1,177 @@
+//! One replica takes a step: a batch of inputs and local writes, one transaction, one batch of
+//! effects, and its fate.
+
+use driftless_core::engine::{Effect, Input};
+use driftless_core::id::Dot;
+use driftless_core::store::Store;
+use driftless_core::version::{Head, Vector};
+
+use crate::bug::Bug;
+use crate::plan::Fate;
+use crate::replica::Batch;
+use crate::violation::{Rule, Violation};
+use crate::world::{Event, World};
+
+/// Ticks in a row, at one moment, after which an engine is taken to be spinning.
+const MOST_TICKS: u32 = 20;
+
+impl World {
+    pub(crate) fn timer(&mut self, i: usize) -> Result<(), Violation> {
+        if self.replicas[i].timer_at.is_some_and(|at| at <= self.now) {
+            self.replicas[i].timer_at = None;
+            self.step(i)?;
+            self.set_timer(i);
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, i: usize) {
+        let Some(at) = self.replicas[i].deadline().map(|at| at.max(self.now)) else { return };
+        if self.replicas[i].timer_at.is_none_or(|old| at < old) {
+            self.replicas[i].timer_at = Some(at);
+            self.schedule(at, Event::Timer(i));
+        }
+    }
+
+    /// Takes some of what waits, and lets it meet its fate.
+    pub(crate) fn step(&mut self, i: usize) -> Result<(), Violation> {
+        let most = if self.calm { 64 } else { self.rng.index(6) + 1 };
+        let due = self.replicas[i].deadline().is_some_and(|at| at <= self.now);
+        let spurious = !self.calm && self.rng.chance(1);
+        let replica = &mut self.replicas[i];
+        if !replica.is_up() {
+            return Ok(());
+        }
+        let count = most.min(replica.inbox.len());
+        let mut inputs: Vec<Input> = replica.inbox.drain(..count).collect();
+        let count = most.min(replica.wishes.len());
+        let wishes: Vec<_> = replica.wishes.drain(..count).collect();
+        let idle = inputs.is_empty() && wishes.is_empty();
+        if due || spurious {
+            inputs.push(Input::Tick);
+        }
+        if inputs.is_empty() && wishes.is_empty() {
+            return Ok(());
+        }
+        self.note_batch(i, inputs.len(), wishes.len());
+        if let Some((_, seed)) = wishes.first().filter(|_| self.rng.chance(10)) {
+            self.count("given up alone");
+            let done = self.replicas[i].rehearse(seed ^ 1, self.now);
+            done.map_err(|what| self.violation(Rule::Write, what))?;
+        }
+        let done = self.replicas[i].run(inputs, wishes, self.now);
+        let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
+        self.meet_fate(i, batch)?;
+        self.check_busy(i, idle)?;
+        let replica = &self.replicas[i];
+        if !replica.inbox.is_empty() || !replica.wishes.is_empty() {
+            self.schedule(self.now, Event::Wake(i));
+        }
+        self.set_timer(i);
+        Ok(())
+    }
+
+    fn note_batch(&mut self, i: usize, inputs: usize, wishes: usize) {
+        self.count("batches");
+        if inputs + wishes > 1 {
+            self.count("batches of several");
+        }
+        self.trace.note(&[self.now, 2, i as u64, inputs as u64, wishes as u64]);
+    }
+
+    /// A tick that leaves another one due at the same moment, again and again, is a loop.
+    fn check_busy(&mut self, i: usize, idle: bool) -> Result<(), Violation> {
+        let due = self.replicas[i].deadline().is_some_and(|at| at <= self.now);
+        let replica = &mut self.replicas[i];
+        replica.busy = if due && idle { replica.busy + 1 } else { 0 };
+        if replica.busy > MOST_TICKS {
+            return Err(self.violation(Rule::Busy, format!("{i} is ticked and stays due")));
+        }
+        Ok(())
+    }
+
+    fn meet_fate(&mut self, i: usize, batch: Batch) -> Result<(), Violation> {
+        let mut fate = self.replicas[i].fate.take();
+        if batch.aborted {
+            fate = Some(Fate::RolledBack);
+        }
+        if let Some(fate) = fate {
+            self.trace.line(self.now, || format!("{i} meets {fate:?}"));
+        }
+        let early = self.plan.bug == Some(Bug::AcknowledgeBeforeCommit);
+        match fate {
+            None => {
+                let effects = self.commit(i, batch)?;
+                self.release(i, effects)
+            }
+            Some(Fate::CrashAfterCommit(released)) => {
+                self.count("crashes after the commit");
+                let mut effects = self.commit(i, batch)?;
+                effects.truncate(released);
+                self.release(i, effects)?;
+                self.crash(i);
+                Ok(())
+            }
+            Some(Fate::CrashBeforeCommit) => {
+                self.count("crashes before the commit");
+                if early {
+                    self.release(i, batch.effects)?;
+                }
+                self.crash(i);
+                self.check_after(i, &[])
+            }
+            Some(Fate::RolledBack) => {
+                self.count("rolled back");
+                self.roll_back(i);
+                self.check_after(i, &[])
+            }
+        }
+    }
+
+    /// Makes a batch durable, writes it into the ledger, and lets the checkers look.
+    fn commit(&mut self, i: usize, batch: Batch) -> Result<Vec<Effect>, Violation> {
+        self.replicas[i].store.commit();
+        self.replicas[i].note_durable();
+        for (dot, past) in &batch.written {
+            self.enter(i, *dot, past)?;
+        }
+        let written: Vec<Dot> = batch.written.iter().map(|(dot, _)| *dot).collect();
+        self.check_after(i, &written)?;
+        Ok(batch.effects)
+    }
+
+    /// Enters a change set into the ledger.
+    fn enter(&mut self, i: usize, dot: Dot, past: &Vector) -> Result<(), Violation> {
+        self.trace.line(self.now, || format!("{i} wrote {dot:?}"));
+        self.count("change sets");
+        let mem = self.replicas[i].store.mem_mut();
+        let mut have = mem.vector().clone();
+        have.set(dot.origin, Head { seq: dot.seq - 1, hash: [0; 32] });
+        let Ok(sets) = mem.log(&have, usize::MAX);
+        let Some(set) = sets.iter().find(|set| set.dot() == dot) else {
+            return Err(self.violation(Rule::Write, format!("{dot:?} was committed, not logged")));
+        };
+        let entered = self.ledger.add(set, past);
+        entered.map_err(|error| self.violation(Rule::Write, format!("{dot:?}: {error}")))
+    }
+
+    pub(crate) fn crash(&mut self, i: usize) {
+        self.trace.note(&[self.now, 3, i as u64]);
+        self.trace.line(self.now, || format!("{i} crashes"));
+        self.hang_up(i);
+        self.replicas[i].crash();
+        let away = if self.rng.chance(50) { self.rng.below(200) } else { self.rng.below(20_000) };
+        self.schedule(self.now + away, Event::Start(i));
+    }
+
+    /// The transaction failed: peers are met anew.
+    fn roll_back(&mut self, i: usize) {
+        let replica = &mut self.replicas[i];
+        replica.store.rollback();
+        replica.mine = replica.mine_durable.clone();
+        if let Some(engine) = &mut replica.engine {
+            engine.rolled_back(&replica.store);
+        }
+        self.hang_up(i);
+    }
+}
