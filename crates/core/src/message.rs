@@ -43,6 +43,9 @@ pub struct Hello {
     pub clock_ms: u64,
     /// Its hybrid clock.
     pub hlc: Hlc,
+    /// Whether it has had the receiver's `Hello` on this connection. One that has not, although the
+    /// receiver has introduced itself, needs it again.
+    pub heard: bool,
     /// What it holds, durable and exact.
     pub state: State,
 }
@@ -425,6 +428,7 @@ impl Hello {
         w.raw(&self.schema);
         w.var(self.clock_ms);
         w.u64_le(self.hlc.0);
+        w.u8(self.heard.into());
         self.state.encode(w);
     }
 
@@ -434,6 +438,7 @@ impl Hello {
             schema: r.array("a schema's hash")?,
             clock_ms: r.var("a clock")?,
             hlc: Hlc(r.u64_le("a time")?),
+            heard: flag(r, "heard")?,
             state: State::decode(r)?,
         })
     }
@@ -603,6 +608,7 @@ mod tests {
                 schema: [1; 32],
                 clock_ms: 77,
                 hlc: Hlc(8),
+                heard: true,
                 state: state.clone(),
             }),
             Message::Vector(state.clone()),

@@ -27,6 +27,11 @@ impl Pending {
         self.over_budget
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.sets.values().map(BTreeMap::len).sum()
+    }
+
     /// Keeps a change set that `vector` lacks, unless it would take more than `limit` bytes in all:
     /// then it is dropped and will be pulled again.
     pub(super) fn add(&mut self, from: DeviceId, set: ChangeSet, vector: &Vector, limit: usize) {

@@ -35,6 +35,7 @@ impl Engine {
             schema: self.schema.hash(),
             clock_ms: now.wall_ms,
             hlc: self.clock.last(),
+            heard: peer.ready,
             state,
         };
         self.send(vec![id], Message::Hello(hello));
@@ -52,6 +53,7 @@ impl Engine {
     ) -> Result<(), S::Error> {
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let origin = super::Origin::shared(self.identity.device, self.identity.shared_epoch);
+        let missed = peer.ready && !hello.heard;
         peer.ready = true;
         peer.sent = hello.state.shared.seq(&origin);
         peer.in_flight.clear();
@@ -64,6 +66,11 @@ impl Engine {
         let ours = i64::try_from(now.wall_ms).unwrap_or(i64::MAX);
         let clock_offset_ms = theirs.saturating_sub(ours);
         self.event(Event::Met { peer: id, clock_offset_ms });
+        // It says so again and has still not had ours, so that must have been lost. The answer says
+        // that its own was heard, so that nobody answers that.
+        if missed {
+            self.say_hello(store, id, now);
+        }
         self.learn(store, id, &hello.state, now)
     }
 

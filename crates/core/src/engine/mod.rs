@@ -301,6 +301,11 @@ impl Engine {
         }
     }
 
+    /// How many change sets wait for what they need, or for the next batch.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
     fn ready(&self) -> impl Iterator<Item = (&DeviceId, &Peer)> {
         self.peers.iter().filter(|(_, peer)| peer.ready)
     }
