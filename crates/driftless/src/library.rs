@@ -289,10 +289,6 @@ impl Library {
         result.recv().map_err(|_| Error::Closed)
     }
 
-    pub(crate) fn schema_arc(&self) -> Arc<Schema> {
-        self.schema.clone()
-    }
-
     pub(crate) fn commands(&self) -> Sender<Command> {
         self.commands.clone()
     }
