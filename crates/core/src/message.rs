@@ -146,7 +146,8 @@ pub enum Message {
         device: DeviceId,
         /// In which life.
         life: Life,
-        /// How many more.
+        /// How many may be sent in all since the pull: so a repeated message allows nothing, and
+        /// the next one makes good for a lost one.
         credit: u64,
     },
     /// A page of an owned lane.

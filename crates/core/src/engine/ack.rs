@@ -21,7 +21,13 @@ impl Engine {
         let patience = self.config.patience_ms;
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.ready) else { return Ok(()) };
         let before = peer.known.shared.seq(&own);
-        peer.known.shared.join(&state.shared);
+        for (origin, head) in state.shared.iter() {
+            // At an equal seq too: what is known may only be that it needs so much of the origin,
+            // and then its hash is not.
+            if head.seq >= peer.known.shared.seq(origin) {
+                peer.known.shared.set(*origin, *head);
+            }
+        }
         for (device, head) in state.owned.iter() {
             if peer.known.owned.head(device).is_none_or(|old| old < *head) {
                 peer.known.owned.set(*device, *head);

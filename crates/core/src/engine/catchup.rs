@@ -14,7 +14,7 @@ use crate::version::{Head, Vector};
 pub(super) struct Want {
     /// How far it is here.
     have: Seq,
-    /// Since when it has stood there.
+    /// Since when its device has sent nothing of it.
     since: u64,
 }
 
@@ -34,7 +34,7 @@ impl Engine {
         for peer in self.peers.values() {
             asked.extend(peer.pulling.iter().flat_map(|pulling| &pulling.origins));
         }
-        for id in self.ready_peers() {
+        for id in self.most_reliable_first() {
             let from = self.lacking_from(store, id, &asked, now);
             if from.is_empty() {
                 continue;
@@ -74,7 +74,22 @@ impl Engine {
         wanted.map(|(origin, _)| (*origin, store.vector().seq(origin))).collect()
     }
 
-    /// Keeps since when each origin is further elsewhere; any progress starts its grace anew.
+    /// Peers that answer, before those that have not lately: one that is silent must not be asked
+    /// again and again while others could help.
+    pub(super) fn most_reliable_first(&self) -> Vec<DeviceId> {
+        let mut peers: Vec<_> = self.ready().map(|(id, peer)| (peer.failures, *id)).collect();
+        peers.sort_unstable();
+        peers.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// A device sends its own changes: the others need not be asked.
+    pub(super) fn note_pushed(&mut self, origin: &Origin, now: Now) {
+        if let Some(want) = self.wanted.get_mut(origin) {
+            want.since = now.steady_ms;
+        }
+    }
+
+    /// Keeps which origins are further elsewhere, and since when.
     fn note_wanted(&mut self, vector: &Vector, now: Now) {
         let mut best = Vector::new();
         for (_, peer) in self.ready() {
@@ -85,9 +100,7 @@ impl Engine {
         for (origin, _) in further.iter() {
             let have = vector.seq(origin);
             let want = self.wanted.entry(*origin).or_insert(Want { have, since: now.steady_ms });
-            if want.have != have {
-                *want = Want { have, since: now.steady_ms };
-            }
+            want.have = have;
         }
     }
 

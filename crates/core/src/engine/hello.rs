@@ -101,6 +101,7 @@ impl Engine {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             if peer.pulling.as_ref().is_some_and(|pull| pull.deadline <= now.steady_ms) {
                 peer.pulling = None;
+                peer.failures = peer.failures.saturating_add(1);
             }
             if due(peer.resend_at) {
                 peer.resend_at = None;

@@ -1,6 +1,7 @@
 //! The one dispatch of messages.
 
 use super::{Effect, Engine, Event, Now};
+use crate::change::ChangeSet;
 use crate::id::DeviceId;
 use crate::message::{Changes, Message};
 use crate::store::Store;
@@ -57,9 +58,14 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         if changes.pull != 0 && peer.pulling.as_ref().is_some_and(|p| p.id == changes.pull) {
             peer.pulling = None;
+            peer.failures = 0;
         }
         for set in changes.sets {
             let header = set.header();
+            if changes.pull == 0 {
+                self.note_pushed(&header.origin, now);
+                self.tell_again(store, id, &set);
+            }
             // Whoever sends a change set holds it and all that it builds on.
             let mut holds = Vector::new();
             holds.set(header.origin, set.head());
@@ -74,9 +80,24 @@ impl Engine {
         self.drain_pending(store, now)
     }
 
+    /// A peer sends what we have and have told it of: our word was lost.
+    fn tell_again<S: Store>(&mut self, store: &S, id: DeviceId, set: &ChangeSet) {
+        let dot = set.dot();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if store.vector().covers(&dot) && peer.told.shared.covers(&dot) {
+            let told = std::mem::take(&mut peer.told.shared);
+            let rest = told.iter().filter(|(origin, _)| **origin != dot.origin);
+            peer.told.shared = rest.map(|(origin, head)| (*origin, *head)).collect();
+        }
+    }
+
+    /// A peer has nothing of what it was asked for, although it said that it had: its log has lost
+    /// it. It is not asked for anything until the pull's deadline, else both would be busy with
+    /// nothing else.
     pub(super) fn on_covered(&mut self, id: DeviceId, pull: u64) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.pulling.take_if(|pulling| pulling.id == pull);
+        let pulling = self.peers.get_mut(&id).and_then(|peer| peer.pulling.as_mut());
+        if let Some(pulling) = pulling.filter(|pulling| pulling.id == pull) {
+            pulling.id = 0;
         }
     }
 

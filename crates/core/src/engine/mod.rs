@@ -26,8 +26,10 @@ mod effect;
 mod hello;
 mod inbound;
 mod input;
+mod own;
 mod peer;
 mod phase;
+mod serve;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +135,8 @@ pub struct Engine {
     peers: BTreeMap<DeviceId, Peer>,
     pending: Pending,
     fetches: BTreeMap<DeviceId, Fetch>,
+    /// Transfers that nobody connected covers while another could be begun, and since when.
+    uncovered: BTreeMap<DeviceId, u64>,
     /// Origins that are known to be further than they are here.
     wanted: BTreeMap<Origin, Want>,
     /// When the last batch ended; what was due by then has been acted upon.
@@ -164,6 +168,7 @@ impl Engine {
             peers: BTreeMap::new(),
             pending: Pending::default(),
             fetches: BTreeMap::new(),
+            uncovered: BTreeMap::new(),
             wanted: BTreeMap::new(),
             flushed_at: 0,
             certificates: Vec::new(),
@@ -232,9 +237,14 @@ impl Engine {
     pub fn rolled_back<S: Store>(&mut self, store: &S) {
         self.clock = Clock::new(store.clock().max(self.clock.last()), self.config.max_drift_ms);
         self.needs_base = Vector::new();
+        // The own lane may have gone on under a new life that is rolled back, too.
+        if let Some(head) = store.lane(&self.identity.device).and_then(|lane| lane.exact) {
+            self.identity.owned_life = head.life;
+        }
         self.peers.clear();
         self.pending = Pending::default();
         self.fetches.clear();
+        self.uncovered.clear();
         self.wanted.clear();
         self.changed = Default::default();
         self.effects.clear();
@@ -245,9 +255,10 @@ impl Engine {
         let peers = self.peers.values().filter_map(Peer::deadline);
         let fetches = self.fetches.values().map(|fetch| fetch.deadline);
         let graces = self.wanted.values().map(|want| want.deadline(self.config.grace_ms));
-        let graces = graces.filter(|at| *at > self.flushed_at);
+        let uncovered = self.uncovered.values().map(|since| self.uncovered_until(*since));
+        let waits = graces.chain(uncovered).filter(|at| *at > self.flushed_at);
         let now = self.pending.is_blocked_by_budget().then_some(0);
-        peers.chain(fetches).chain(graces).chain(now).min()
+        peers.chain(fetches).chain(waits).chain(now).min()
     }
 
     /// Whether a peer has introduced itself on a connection that stands.

@@ -17,6 +17,10 @@ pub(super) struct Serving {
     pub(super) full: bool,
     /// Behind the last row that was sent.
     pub(super) cursor: Cursor,
+    /// The head as of which the transfer began; 0 if it adds to what the asker has.
+    pub(super) first: Seq,
+    /// How many pages were sent since the pull.
+    pub(super) sent: u64,
 }
 
 /// A pull that has not been answered.
@@ -46,6 +50,8 @@ pub(super) struct Peer {
     pub(super) in_flight: VecDeque<(Seq, usize)>,
     /// When to send them again.
     pub(super) resend_at: Option<u64>,
+    /// Requests in a row that it has left unanswered.
+    pub(super) failures: u32,
     /// The pull that it is answering.
     pub(super) pulling: Option<Pulling>,
     /// Owned lanes that it is being sent.

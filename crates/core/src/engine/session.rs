@@ -1,20 +1,25 @@
-//! Owned lanes: fetching them in pages, and serving those that are exact here.
+//! Fetching owned lanes, page by page.
 //!
 //! A transfer is a [`Session`]: pages in the order (seq, model, key), from a cursor on. Every page
 //! says `as_of`, the server's exact head when it was read; as the lane may move on meanwhile, the
 //! transfer is exact only when its cursor has reached the join of all `as_of`s. It survives the death
 //! of either side after any page, and goes on from any peer that covers its target. One that nobody
-//! connected covers is dropped, and what is exact stays.
+//! connected covers is kept for a while and then dropped, if something else can be had; what is exact
+//! stays.
 
-use super::peer::Serving;
+use std::cmp::Reverse;
+
 use super::{Engine, Event, Now};
-use crate::clock::Hlc;
 use crate::codec::CodecError;
-use crate::id::{DeviceId, Epoch, Seq};
+use crate::id::{DeviceId, Seq};
 use crate::message::{Message, OwnedPull, Page};
 use crate::page::{Cursor, PageReader};
 use crate::store::{OwnedLane, Session, Store};
 use crate::version::{Life, OwnedHead, OwnedVector};
+
+/// How long, in patiences, a transfer that nobody connected covers is kept while another one could
+/// be begun. To begin anew costs the whole lane; the server is more often back than gone.
+const UNCOVERED_PATIENCES: u64 = 6;
 
 /// An owned lane that is being asked for.
 #[derive(Clone, Debug)]
@@ -23,16 +28,18 @@ pub(super) struct Fetch {
     pub(super) peer: DeviceId,
     /// When to give up on that peer.
     pub(super) deadline: u64,
+    /// How many pages it may send since it was asked.
+    allowed: u64,
+    /// Whether it was asked again since a page has fitted.
+    again: bool,
 }
 
 impl Session {
     /// The head at which the session would be exact now.
-    fn goal(&self) -> OwnedHead {
+    pub(super) fn goal(&self) -> OwnedHead {
         OwnedHead { life: self.life, seq: self.target }
     }
 }
-
-// ---- fetching
 
 impl Engine {
     /// Asks for lanes that are further elsewhere.
@@ -49,58 +56,86 @@ impl Engine {
                 }
             }
         }
+        let mut wanted = Vec::new();
+        let waiting = std::mem::take(&mut self.uncovered);
         for (device, head) in best.iter() {
-            if self.fetches.len() >= self.config.fetches {
-                break;
-            }
-            let behind =
-                store.lane(device).and_then(|lane| lane.exact).is_none_or(|exact| exact < *head);
+            let lane = store.lane(device);
+            let behind = lane.and_then(|lane| lane.exact).is_none_or(|exact| exact < *head);
             if *device == self.identity.device || !behind || self.fetches.contains_key(device) {
                 continue;
             }
-            self.fetch(store, *device, *head, now)?;
+            let session = lane.and_then(|lane| lane.session.as_ref());
+            if session.is_none_or(|session| session.goal() <= *head) {
+                wanted.push(*device);
+                continue;
+            }
+            let since = waiting.get(device).copied().unwrap_or(now.steady_ms);
+            if self.uncovered_until(since) > now.steady_ms {
+                self.uncovered.insert(*device, since);
+            } else {
+                store.drop_session(device)?;
+                wanted.push(*device);
+            }
         }
+        self.ask_for(store, wanted, now);
         Ok(())
     }
 
-    fn fetch<S: Store>(
-        &mut self,
-        store: &mut S,
-        device: DeviceId,
-        best: OwnedHead,
-        now: Now,
-    ) -> Result<(), S::Error> {
-        let session = store.lane(&device).and_then(|lane| lane.session.as_ref());
-        if session.is_some_and(|session| session.goal() > best) {
-            store.drop_session(&device)?;
+    /// When a transfer that nobody has covered since then is dropped.
+    pub(super) fn uncovered_until(&self, since: u64) -> u64 {
+        since.saturating_add(self.config.patience_ms.saturating_mul(UNCOVERED_PATIENCES))
+    }
+
+    /// Asks for lanes, as many at once as are allowed; those first whose servers answer.
+    fn ask_for<S: Store>(&mut self, store: &S, lanes: Vec<DeviceId>, now: Now) {
+        let server = |device: DeviceId| Some((self.server_of(store, device)?, device));
+        let mut servers: Vec<_> = lanes.into_iter().filter_map(server).collect();
+        servers.sort_unstable_by_key(|(peer, device)| (self.peers[peer].failures, *device));
+        let free = self.config.fetches.saturating_sub(self.fetches.len());
+        for (peer, device) in servers.into_iter().take(free) {
+            self.ask_pages(store, peer, device, false, now);
         }
+    }
+
+    /// Whom to ask for a lane: of those that have more of it than is here and cover what is under
+    /// way, one that answers; the owner itself rather than others, as it is certain to be furthest.
+    fn server_of<S: Store>(&self, store: &S, device: DeviceId) -> Option<DeviceId> {
+        let lane = store.lane(&device);
+        let exact = lane.and_then(|lane| lane.exact);
+        let goal = lane.and_then(|lane| lane.session.as_ref()).map(Session::goal);
         let has = |id: &DeviceId| {
-            self.peers[id].known.owned.head(&device).is_some_and(|head| head >= best)
+            let head = self.peers.get(id)?.known.owned.head(&device);
+            (head > exact && head >= goal).then_some(())?;
+            Some((self.peers[id].failures, *id != device, Reverse(head), *id))
         };
-        // The owner itself if it is there, as it is certain to be furthest.
-        let servers: Vec<DeviceId> = self.ready_peers().into_iter().filter(has).collect();
-        let owner = servers.iter().find(|id| **id == device);
-        if let Some(peer) = owner.or(servers.first()).copied() {
-            self.ask_pages(store, peer, device, now);
-        }
-        Ok(())
+        self.ready_peers().iter().filter_map(has).min().map(|(.., id)| id)
     }
 
-    fn ask_pages<S: Store>(&mut self, store: &S, peer: DeviceId, device: DeviceId, now: Now) {
+    fn ask_pages<S: Store>(
+        &mut self,
+        store: &S,
+        peer: DeviceId,
+        device: DeviceId,
+        again: bool,
+        now: Now,
+    ) {
         let deadline = now.steady_ms.saturating_add(self.config.patience_ms);
-        self.fetches.insert(device, Fetch { peer, deadline });
+        let credit = self.config.page_credit;
+        self.fetches.insert(device, Fetch { peer, deadline, allowed: credit, again });
         let lane = store.lane(&device).cloned().unwrap_or_default();
-        let pull = OwnedPull {
-            device,
-            exact: lane.exact,
-            session: lane.session,
-            credit: self.config.page_credit,
-        };
+        let pull = OwnedPull { device, exact: lane.exact, session: lane.session, credit };
         self.send(vec![peer], Message::OwnedPull(pull));
     }
 
     pub(super) fn give_up_fetches(&mut self, now: Now) {
-        self.fetches.retain(|_, fetch| fetch.deadline > now.steady_ms);
+        let peers = &mut self.peers;
+        self.fetches.retain(|_, fetch| {
+            let waits = fetch.deadline > now.steady_ms;
+            if let Some(peer) = peers.get_mut(&fetch.peer).filter(|_| !waits) {
+                peer.failures = peer.failures.saturating_add(1);
+            }
+            waits
+        });
     }
 
     pub(super) fn on_page<S: Store>(
@@ -119,38 +154,55 @@ impl Engine {
             return Ok(());
         }
         let lane = store.lane(&device).cloned().unwrap_or_default();
-        let asked = self.fetches.get(&device).is_some_and(|fetch| fetch.peer == id);
         let Some(session) = next_session(&lane, &page) else {
-            if asked && lane.exact.is_none_or(|exact| exact < page.as_of) {
-                self.ask_pages(store, id, device, now);
-            }
+            self.on_misfit(store, id, &lane, &page, now);
             return Ok(());
         };
         self.changed[0].extend(page_models(&page));
         let exact = session.cursor >= Cursor::after(session.target);
-        let fresh = lane.session.is_none() || !page.goes_on && page.full;
-        if exact && fresh && !session.full {
-            store.drop_session(&device)?;
-            store.apply_delta(&device, &page.rows, session.target)?;
-        } else {
-            if fresh {
-                store.drop_session(&device)?;
-            }
-            store.stage_page(&device, &page.rows, session)?;
-            if exact {
-                store.finish_session(&device)?;
-            }
-        }
+        take_page(store, &lane, &page, session, exact)?;
         if exact {
             self.fetches.remove(&device);
             self.event(Event::LaneExact { device });
-        } else if asked {
-            let deadline = now.steady_ms.saturating_add(self.config.patience_ms);
-            self.fetches.insert(device, Fetch { peer: id, deadline });
-            let more = Message::More { device, life: page.as_of.life, credit: 1 };
-            self.send(vec![id], more);
+        } else {
+            self.allow_more(id, &page, now);
         }
         Ok(())
+    }
+
+    /// A page that does not fit: an old one, or one whose predecessor was lost. For the latter, what
+    /// is missing is asked for again, but once only until a page has fitted: every answer is several
+    /// pages, and of those that are on their way already none will fit.
+    fn on_misfit<S: Store>(
+        &mut self,
+        store: &S,
+        id: DeviceId,
+        lane: &OwnedLane,
+        page: &Page,
+        now: Now,
+    ) {
+        let fetch = self.fetches.get(&page.device);
+        let asked = fetch.is_some_and(|fetch| fetch.peer == id && !fetch.again);
+        let new = lane.exact.is_none_or(|exact| exact < page.as_of);
+        let repeated = lane.session.as_ref().is_some_and(|session| page.from < session.cursor);
+        if asked && new && !repeated {
+            self.ask_pages(store, id, page.device, true, now);
+        }
+    }
+
+    /// A page has fitted and there are more to come.
+    fn allow_more(&mut self, id: DeviceId, page: &Page, now: Now) {
+        let deadline = now.steady_ms.saturating_add(self.config.patience_ms);
+        let fetch = self.fetches.get_mut(&page.device).filter(|fetch| fetch.peer == id);
+        let Some(fetch) = fetch else { return };
+        fetch.deadline = deadline;
+        fetch.again = false;
+        fetch.allowed = fetch.allowed.saturating_add(1);
+        let (device, life, credit) = (page.device, page.as_of.life, fetch.allowed);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.failures = 0;
+        }
+        self.send(vec![id], Message::More { device, life, credit });
     }
 
     pub(super) fn on_void<S: Store>(
@@ -172,29 +224,52 @@ impl Engine {
     }
 }
 
+/// Puts a page into the store: at once if all of it fits one page, else beside what is exact.
+fn take_page<S: Store>(
+    store: &mut S,
+    lane: &OwnedLane,
+    page: &Page,
+    session: Session,
+    exact: bool,
+) -> Result<(), S::Error> {
+    let device = &page.device;
+    let begins = lane.session.is_none() || (page.full && !page.goes_on);
+    if begins {
+        store.drop_session(device)?;
+        if exact && !session.full {
+            return store.apply_delta(device, &page.rows, session.target);
+        }
+    }
+    store.stage_page(device, &page.rows, session)?;
+    if exact {
+        store.finish_session(device)?;
+    }
+    Ok(())
+}
+
 /// The session that a page makes of what is held; `None` if the page does not fit.
 fn next_session(lane: &OwnedLane, page: &Page) -> Option<Session> {
     let life = page.as_of.life;
     if lane.exact.is_some_and(|exact| page.as_of <= exact) {
         return None;
     }
-    let old = lane.session.as_ref().filter(|session| session.life >= life);
-    if old.is_some_and(|session| session.life > life || page.as_of.seq < session.target) {
+    if lane.session.as_ref().is_some_and(|session| page.as_of < session.goal()) {
         return None;
     }
     let begins_full = page.full && !page.goes_on;
-    let base = match old {
-        Some(session) if !begins_full => session.clone(),
+    let base = match &lane.session {
         _ if begins_full => {
             Session { life, cursor: Cursor::after(0), target: 0, first: page.as_of.seq, full: true }
         }
-        _ => {
-            let exact = lane.exact.filter(|exact| exact.life == life)?;
-            let cursor = Cursor::after(exact.seq);
+        Some(session) => session.clone(),
+        None => {
+            let exact = lane.exact?;
+            let (life, cursor) = (exact.life, Cursor::after(exact.seq));
             Session { life, cursor, target: 0, first: 0, full: false }
         }
     };
-    if page.from != base.cursor || page.full != base.full || page.next < page.from {
+    let fits = page.from == base.cursor && page.full == base.full && base.life == life;
+    if !fits || page.next < page.from {
         return None;
     }
     let target = base.target.max(page.as_of.seq);
@@ -204,6 +279,9 @@ fn next_session(lane: &OwnedLane, page: &Page) -> Option<Session> {
 /// Reads a page through once: its rows are well-formed, in order, behind its start, not behind its
 /// end, and no newer than it says.
 fn check_page(page: &Page) -> Result<(), CodecError> {
+    if page.next > Cursor::after(page.as_of.seq) {
+        return Err(CodecError::Invalid { what: "a page's end", found: page.next.seq });
+    }
     let mut reader = PageReader::new(&page.rows)?;
     let (mut values, mut extras) = (Vec::new(), Vec::new());
     while let Some(row) = reader.next_row(&mut values, &mut extras)? {
@@ -221,169 +299,4 @@ fn check_page(page: &Page) -> Result<(), CodecError> {
 fn page_models(page: &Page) -> Vec<crate::schema::ModelId> {
     let models = PageReader::new(&page.rows).map(|reader| reader.models().to_vec());
     models.map_or_else(|_| Vec::new(), |models| models.iter().map(|model| model.model).collect())
-}
-
-// ---- serving
-
-impl Engine {
-    pub(super) fn on_owned_pull<S: Store>(
-        &mut self,
-        store: &mut S,
-        id: DeviceId,
-        pull: OwnedPull,
-        now: Now,
-    ) -> Result<(), S::Error> {
-        let device = pull.device;
-        if device == self.identity.device {
-            let met = pull.session.as_ref().map(Session::goal).max(pull.exact);
-            self.remint_above(store, met, now)?;
-        }
-        let lane = store.lane(&device).cloned().unwrap_or_default();
-        let void = |session: &Session| Message::Void {
-            device,
-            life: session.life,
-            target: session.target,
-        };
-        let Some(exact) = lane.exact else {
-            let refusal = pull.session.as_ref().map(void);
-            self.send_some(id, refusal);
-            return Ok(());
-        };
-        let Some((full, cursor)) = plan(&lane, exact, &pull) else {
-            let refusal = pull.session.as_ref().filter(|s| s.goal() > exact).map(void);
-            self.send_some(id, refusal);
-            return Ok(());
-        };
-        let serving = Serving { life: exact.life, full, cursor };
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.serving.insert(device, serving);
-        }
-        self.serve_pages(store, id, device, exact.life, pull.credit)
-    }
-
-    fn send_some(&mut self, to: DeviceId, message: Option<Message>) {
-        if let Some(message) = message {
-            self.send(vec![to], message);
-        }
-    }
-
-    /// Sends the next pages of a transfer, as far as credit goes.
-    pub(super) fn serve_pages<S: Store>(
-        &mut self,
-        store: &mut S,
-        id: DeviceId,
-        device: DeviceId,
-        life: Life,
-        credit: u64,
-    ) -> Result<(), S::Error> {
-        for _ in 0..credit.min(self.config.page_credit) {
-            let exact = store.lane(&device).and_then(|lane| lane.exact);
-            let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
-            let Some(serving) = peer.serving.get(&device).cloned() else { return Ok(()) };
-            let Some(exact) = exact.filter(|exact| exact.life == life && life == serving.life)
-            else {
-                peer.serving.remove(&device);
-                return Ok(());
-            };
-            let (rows, bytes) = (self.config.page_rows, self.config.page_bytes);
-            let page = store.read_page(&device, &serving.cursor, rows, bytes)?;
-            let begins = serving.cursor == Cursor::after(0);
-            let done = page.next == Cursor::after(exact.seq);
-            let message = Message::Page(Page {
-                device,
-                as_of: exact,
-                full: serving.full,
-                goes_on: !begins,
-                from: serving.cursor,
-                next: page.next.clone(),
-                rows: page.rows,
-            });
-            if let Some(peer) = self.peers.get_mut(&id) {
-                if done {
-                    peer.serving.remove(&device);
-                } else {
-                    let full = serving.full;
-                    peer.serving.insert(device, Serving { life, full, cursor: page.next });
-                }
-            }
-            self.send(vec![id], message);
-            if done {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// From where a lane is read for a pull, and whether that replaces what the asker has; `None` if it
-/// lacks nothing that is here, or wants to go on with what is not covered here.
-fn plan(lane: &OwnedLane, exact: OwnedHead, pull: &OwnedPull) -> Option<(bool, Cursor)> {
-    let whole = Some((true, Cursor::after(0)));
-    if let Some(session) = &pull.session {
-        if exact < session.goal() {
-            return None;
-        }
-        let floor_below = |seq: Seq| lane.floor <= seq;
-        let covered = session.cursor.complete();
-        let goes_on = exact.life == session.life
-            && if session.full {
-                floor_below(covered.max(session.first))
-            } else {
-                floor_below(covered)
-            };
-        return if goes_on { Some((session.full, session.cursor.clone())) } else { whole };
-    }
-    match pull.exact {
-        Some(theirs) if theirs >= exact => None,
-        Some(theirs) if theirs.life == exact.life && lane.floor <= theirs.seq => {
-            Some((false, Cursor::after(theirs.seq)))
-        }
-        _ => whole,
-    }
-}
-
-// ---- the own lane
-
-impl Engine {
-    /// Gives the own lane its head, should it have none yet.
-    pub(super) fn open_own_lane<S: Store>(&mut self, store: &mut S) -> Result<(), S::Error> {
-        let life = self.identity.owned_life;
-        let exact = store.lane(&self.identity.device).and_then(|lane| lane.exact);
-        match exact {
-            Some(head) => self.identity.owned_life = head.life,
-            None => store.set_own_head(OwnedHead { life, seq: 1 })?,
-        }
-        Ok(())
-    }
-
-    /// A peer holds an own lane of a greater life than ours: it was restored or cloned. The lane goes
-    /// on above it, as this device sees its rows now.
-    pub(super) fn meet_own_lane<S: Store>(
-        &mut self,
-        store: &mut S,
-        owned: &OwnedVector,
-        now: Now,
-    ) -> Result<(), S::Error> {
-        let met = owned.head(&self.identity.device);
-        self.remint_above(store, met, now)
-    }
-
-    fn remint_above<S: Store>(
-        &mut self,
-        store: &mut S,
-        met: Option<OwnedHead>,
-        now: Now,
-    ) -> Result<(), S::Error> {
-        let mine = store.lane(&self.identity.device).and_then(|lane| lane.exact);
-        let Some(met) = met.filter(|met| mine.is_none_or(|mine| *met > mine)) else {
-            return Ok(());
-        };
-        let above = Hlc(met.life.mint.0.saturating_add(1));
-        let mint = above.max(Hlc::from_ms(now.wall_ms));
-        let life = Life { mint, epoch: Epoch(self.random()) };
-        self.identity.owned_life = life;
-        store.set_own_head(OwnedHead { life, seq: 1 })?;
-        self.event(Event::Restated);
-        Ok(())
-    }
 }
