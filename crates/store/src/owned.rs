@@ -32,10 +32,10 @@ pub(crate) struct OwnedRow<'a> {
 }
 
 /// What a statement did with a row.
-struct Written {
-    rows: usize,
+pub(crate) struct Written {
+    pub(crate) rows: usize,
     /// Whether a value does not fit its column.
-    refused: bool,
+    pub(crate) refused: bool,
 }
 
 /// Writes rows of one lane, and counts what that does to its digests.
@@ -123,11 +123,12 @@ impl<'a> LaneWriter<'a> {
             None => self.keep_whole(model, row, sum)?,
             Some((table, insert)) => {
                 let table = *table;
-                let done = write(self.conn, insert, table, (self.lane, sum), &row, &mut self.more)?;
+                let done =
+                    write_row(self.conn, insert, table, (self.lane, sum), &row, &mut self.more)?;
                 if done.rows == 0 {
                     self.replace(table, row, sum)?;
                 } else if done.refused {
-                    self.note(table, &row)?;
+                    note_row(self.conn, table, &row, &mut self.notes)?;
                 }
             }
         }
@@ -148,8 +149,11 @@ impl<'a> LaneWriter<'a> {
         }
         let mut update = self.conn.prepare_cached(&table.sql.update).within(self.conn, WHAT)?;
         let ours = (self.lane, sum);
-        let done = write(self.conn, &mut update, table, ours, &row, &mut self.more)?;
-        if done.refused || self.notes > 0 { self.note(table, &row) } else { Ok(()) }
+        let done = write_row(self.conn, &mut update, table, ours, &row, &mut self.more)?;
+        if done.refused || self.notes > 0 {
+            note_row(self.conn, table, &row, &mut self.notes)?;
+        }
+        Ok(())
     }
 
     /// The lane and the checksum of the row with this key.
@@ -198,7 +202,7 @@ impl<'a> LaneWriter<'a> {
                 self.rows(model).remove(sum);
                 whole::delete_row(self.conn, table, key)?;
                 set_notes(self.conn, &mut self.notes, model, key, &[])?;
-                whole::move_in(self.conn, table, key, self.lanes)?;
+                whole::move_in(self.conn, table, key, self.lanes, &mut self.notes)?;
             }
             _ => {
                 if let Some(sum) = whole::find(self.conn, (model, key, self.lane))? {
@@ -226,21 +230,26 @@ impl<'a> LaneWriter<'a> {
             .map(|_| ())
             .within(self.conn, "a tombstone")
     }
+}
 
-    /// Notes the values that do not show, and forgets what was noted of the row before.
-    fn note(&mut self, table: &Table, row: &OwnedRow<'_>) -> Result<(), StoreError> {
-        let refused = |(id, value): &(FieldId, ValueRef<'_>)| {
-            let column = &table.columns[table.column(*id)?];
-            (!fits(column.ty, value)).then_some((*id, Reason::RefusedValue))
-        };
-        let notes: Vec<Note> = row.fields.iter().filter_map(refused).collect();
-        set_notes(self.conn, &mut self.notes, table.model, row.key, &notes)
-    }
+/// Notes the values that do not show, and forgets what was noted of the row before.
+pub(crate) fn note_row(
+    conn: &Connection,
+    table: &Table,
+    row: &OwnedRow<'_>,
+    count: &mut u64,
+) -> Result<(), StoreError> {
+    let refused = |(id, value): &(FieldId, ValueRef<'_>)| {
+        let column = &table.columns[table.column(*id)?];
+        (!fits(column.ty, value)).then_some((*id, Reason::RefusedValue))
+    };
+    let notes: Vec<Note> = row.fields.iter().filter_map(refused).collect();
+    set_notes(conn, count, table.model, row.key, &notes)
 }
 
 /// Binds a row to the parameters that inserts and updates share, and runs the statement. `more`
 /// collects what no column can hold.
-fn write(
+pub(crate) fn write_row(
     conn: &Connection,
     statement: &mut CachedStatement<'_>,
     table: &Table,

@@ -241,7 +241,7 @@ impl SqliteStore {
         }
         for table in self.layout.iter().filter(|table| !table.kind.is_shared()) {
             for key in free_keys(conn, table)? {
-                whole::move_in(conn, table, &key, &lanes)?;
+                whole::move_in(conn, table, &key, &lanes, &mut self.state.notes)?;
             }
             self.state.notes -= forget_notes(conn, table, self.state.notes)?;
         }

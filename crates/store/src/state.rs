@@ -239,7 +239,8 @@ fn save_digest(
     done.map(|_| ()).within(conn, "writing a digest")
 }
 
-fn count_notes(conn: &Connection) -> Result<u64, StoreError> {
+/// How many notes `_quarantine` holds.
+pub(crate) fn count_notes(conn: &Connection) -> Result<u64, StoreError> {
     let count = conn.query_row("SELECT count(*) FROM _quarantine", [], |row| row.get::<_, i64>(0));
     Ok(count.within(conn, "the quarantine")?.cast_unsigned())
 }

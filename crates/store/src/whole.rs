@@ -12,11 +12,12 @@ use driftless_core::id::DeviceId;
 use driftless_core::schema::ModelId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::bind::{Bind, column_value, fits};
-use crate::error::{StoreError, Within};
+use crate::bind::column_value;
+use crate::error::{StoreError, Within, from_sql_seq};
 use crate::fields::{Fields, decode_fields, encode_fields};
 use crate::lane::Lane;
 use crate::layout::Table;
+use crate::owned::{OwnedRow, note_row, write_row};
 
 const WHAT: &str = "an owned row without a table";
 
@@ -109,6 +110,7 @@ pub(crate) fn move_in(
     table: &Table,
     key: &[u8],
     lanes: &BTreeMap<DeviceId, Lane>,
+    notes: &mut u64,
 ) -> Result<(), StoreError> {
     let mut select = conn
         .prepare_cached(
@@ -130,46 +132,25 @@ pub(crate) fn move_in(
     let Some((_, lane, seq, bytes, sum)) = best else { return Ok(()) };
     let mut fields = Vec::new();
     decode_fields(&bytes, &mut fields).within(conn, WHAT)?;
-    insert_row(conn, table, key, &fields, (lane, seq, sum))?;
+    insert_row(conn, table, key, &fields, (lane, seq, sum), notes)?;
     delete(conn, (table.model, key, lane))
 }
 
 /// Puts a row into its table as it is.
-pub(crate) fn insert_row(
+fn insert_row(
     conn: &Connection,
     table: &Table,
     key: &[u8],
     fields: &Fields<'_>,
     (lane, seq, sum): (i64, i64, i64),
+    notes: &mut u64,
 ) -> Result<(), StoreError> {
+    let row = OwnedRow { key, seq: from_sql_seq(conn, seq)?, fields };
     let mut insert = conn.prepare_cached(&table.sql.insert).within(conn, WHAT)?;
-    let mut more = Vec::new();
-    let mut at = 2 + table.columns.len();
-    let mut run = || {
-        insert.raw_bind_parameter(1, key)?;
-        for place in 2..at {
-            insert.raw_bind_parameter(place, rusqlite::types::Null)?;
-        }
-        for (id, value) in fields {
-            match table.column(*id) {
-                Some(column) if fits(table.columns[column].ty, value) => {
-                    insert.raw_bind_parameter(column + 2, Bind(*value))?;
-                }
-                _ => more.push((*id, *value)),
-            }
-        }
-        let mut w = Writer::new();
-        encode_fields(&mut w, &more);
-        let rest = (!more.is_empty()).then(|| w.as_bytes());
-        insert.raw_bind_parameter(at, rest)?;
-        for number in [lane, seq, sum] {
-            at += 1;
-            insert.raw_bind_parameter(at, number)?;
-        }
-        insert.raw_execute()
-    };
-    match run().within(conn, WHAT)? {
-        1 => Ok(()),
-        _ => Err(StoreError::damaged(conn, format!("the keys of {:?}", table.name))),
+    let ours = (lane, sum.cast_unsigned());
+    let done = write_row(conn, &mut insert, table, ours, &row, &mut Writer::new())?;
+    if done.rows == 0 {
+        return Err(StoreError::damaged(conn, format!("the keys of {:?}", table.name)));
     }
+    if done.refused { note_row(conn, table, &row, notes) } else { Ok(()) }
 }

@@ -1,4 +1,5 @@
 //! Random work on the store and on the reference store in memory: they must never differ.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -10,7 +11,9 @@ use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::mem::MemStore;
 use driftless_core::page::{Cursor, PageReader};
 use driftless_core::record::{Record, Version};
-use driftless_core::schema::{FieldId, ModelId, Schema};
+use driftless_core::schema::{
+    FieldId, FieldType, MergeRule, ModelDescriptor, ModelId, ModelKind, Schema,
+};
 use driftless_core::store::{Session, Store};
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, Vector};
@@ -21,6 +24,45 @@ use proptest::prelude::*;
 const OWNED: [&str; 3] = ["entry", "volume", "from_the_future"];
 const SHARED: [&str; 2] = ["tag", "link_from_the_future"];
 const FIELDS: [&str; 5] = ["name", "size", "hidden", "hash", "new_field"];
+
+const SCHEMAS: usize = 7;
+
+/// What different builds know.
+fn schemas(at: usize) -> Schema {
+    use FieldType::{Blob, Bool, Int, Text};
+    let future = model("from_the_future", ModelKind::Owned, vec![field("name", Text)]);
+    let link = model("link_from_the_future", ModelKind::Link, vec![field("hash", Blob)]);
+    let with = |mut model: ModelDescriptor, name, ty| {
+        model.fields.retain(|field| field.name != name);
+        model.fields.push(field(name, ty));
+        model
+    };
+    let without = |mut model: ModelDescriptor, name| {
+        model.fields.retain(|field| field.name != name);
+        model.indexes.clear();
+        model
+    };
+    let models = match at {
+        0 => vec![tag(), entry(), volume()],
+        1 => vec![tag(), entry(), volume(), future, link],
+        2 => vec![without(tag(), "name"), without(entry(), "name")],
+        3 => vec![with(tag(), "new_field", Text), with(entry(), "new_field", Int), volume()],
+        4 => {
+            vec![with(tag(), "size", Int), with(entry(), "size", Bool), with(volume(), "name", Int)]
+        }
+        // Names and kinds change hands.
+        5 => vec![
+            ModelDescriptor { name: "volume".into(), ..entry() },
+            ModelDescriptor { name: "entry".into(), ..volume() },
+            ModelDescriptor { kind: ModelKind::Link, ..without(tag(), "count") },
+        ],
+        _ => vec![
+            ModelDescriptor { id: ModelId::of("tag"), ..volume() },
+            ModelDescriptor { id: ModelId::of("entry"), ..tag() },
+        ],
+    };
+    Schema::new(models).unwrap()
+}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -56,7 +98,10 @@ enum Op {
     },
     Commit,
     Rollback,
-    Reopen,
+    /// Opens the library again, with one of [`schemas`].
+    Reopen {
+        schema: usize,
+    },
     Flush,
 }
 
@@ -122,7 +167,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (2u8..4).prop_map(|device| Op::Drop { device }),
         3 => Just(Op::Commit),
         1 => Just(Op::Rollback),
-        1 => Just(Op::Reopen),
+        2 => (0..SCHEMAS).prop_map(|schema| Op::Reopen { schema }),
         1 => Just(Op::Flush),
     ]
 }
@@ -130,7 +175,6 @@ fn op() -> impl Strategy<Value = Op> {
 /// The two stores that must be alike, and the servers that they pull from.
 struct World {
     dir: tempfile::TempDir,
-    schema: Schema,
     store: Option<SqliteStore>,
     memory: MemStore,
     servers: BTreeMap<u8, MemStore>,
@@ -148,14 +192,13 @@ macro_rules! both {
 }
 
 impl World {
-    fn new(schema: Schema) -> Self {
+    fn new(schema: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = SqliteStore::create(dir.path(), identity(1), schema.clone()).unwrap();
+        let mut store = SqliteStore::create(dir.path(), identity(1), schemas(schema)).unwrap();
         store.begin().unwrap();
         let servers = [2, 3].map(|n| (n, MemStore::new(device(n)))).into();
         let mut world = Self {
             dir,
-            schema,
             store: Some(store),
             memory: MemStore::new(device(1)),
             servers,
@@ -226,12 +269,13 @@ impl World {
                 }
                 store.begin().unwrap();
             }
-            Op::Rollback | Op::Reopen => {
+            Op::Rollback | Op::Reopen { .. } => {
                 let mut store = self.store.take().unwrap();
                 self.memory.rollback();
-                if matches!(op, Op::Reopen) {
+                if let Op::Reopen { schema } = op {
                     drop(store);
-                    store = SqliteStore::open(self.dir.path(), self.schema.clone()).unwrap();
+                    let schema = schemas(*schema);
+                    store = SqliteStore::open(self.dir.path(), schema).unwrap();
                 } else {
                     store.rollback().unwrap();
                 }
@@ -286,6 +330,7 @@ impl World {
         self.run(&Op::Commit);
         self.check();
         self.check_snapshot();
+        self.check_tables();
         let store = self.store.as_mut().unwrap();
         let log = self.memory.log(&Vector::new(), usize::MAX).unwrap();
         assert_eq!(store.log(&Vector::new(), usize::MAX).unwrap(), log);
@@ -338,6 +383,115 @@ impl World {
                 assert_eq!(all, memory);
             }
         }
+    }
+}
+
+/// Whether a column of this type can show a value.
+fn shows(ty: FieldType, value: &Value) -> bool {
+    match (ty, value) {
+        (FieldType::Bool, Value::Int(n)) => (0..=1).contains(n),
+        (FieldType::Int | FieldType::Time, Value::Int(_)) => true,
+        (FieldType::Real, Value::Real(_)) => true,
+        (FieldType::Text | FieldType::Json, Value::Text(_)) => true,
+        (FieldType::Uuid, Value::Blob(bytes)) => bytes.len() == 16,
+        (FieldType::Blob, Value::Blob(_)) => true,
+        _ => false,
+    }
+}
+
+impl World {
+    /// What plain SQL sees.
+    fn check_tables(&mut self) {
+        let store = self.store.as_ref().unwrap();
+        let mut refused = 0;
+        for model in store.schema().iter() {
+            let shared = model.kind.is_shared();
+            let columns: Vec<_> = model.fields.iter().map(|f| format!("\"{}\"", f.name)).collect();
+            let device = if shared { "x''" } else { "(SELECT device FROM _lane WHERE id = _lane)" };
+            let sql =
+                format!("SELECT id, {device}, {} FROM \"{}\"", columns.join(", "), model.name);
+            let mut select = store.connection().prepare(&sql).unwrap();
+            let mut rows = select.query([]).unwrap();
+            let mut seen = 0;
+            while let Some(row) = rows.next().unwrap() {
+                let key = RecordKey::new(&row.get::<_, Vec<u8>>(0).unwrap()).unwrap();
+                let device = row.get::<_, Vec<u8>>(1).unwrap();
+                let Some((values, unfit)) = self.expected(model, &key, &device) else { continue };
+                seen += 1;
+                refused += unfit;
+                for (at, value) in values.iter().enumerate() {
+                    let found: rusqlite::types::Value = row.get(at + 2).unwrap();
+                    assert_eq!(&found, value, "{} of {key}", columns[at]);
+                }
+            }
+            if shared {
+                let records = self.memory.records().filter(|(id, ..)| **id == model.id);
+                assert_eq!(seen, records.filter(|(.., record)| record.is_alive()).count());
+            } else {
+                let wrong = format!(
+                    "SELECT count(*) FROM _unknown_owned AS w WHERE model = {} AND NOT EXISTS \
+                     (SELECT 1 FROM \"{}\" AS t JOIN _lane AS a ON a.id = t._lane, _lane AS b \
+                      WHERE t.id = w.key AND b.id = w.lane AND a.device < b.device)",
+                    model.id.0, model.name
+                );
+                let wrong: i64 =
+                    store.connection().query_row(&wrong, [], |row| row.get(0)).unwrap();
+                assert_eq!(wrong, 0, "a row without a table whose place is free");
+            }
+        }
+        let noted = "SELECT count(*) FROM _quarantine WHERE reason = 2";
+        let noted: i64 = store.connection().query_row(noted, [], |row| row.get(0)).unwrap();
+        if store.lanes().iter().all(|lane| store.lane(lane).unwrap().session.is_none()) {
+            assert_eq!(noted, refused);
+        }
+    }
+
+    /// What the columns of a record's row should be, and how many values do not fit. `None` for a
+    /// row that no exact state has.
+    fn expected(
+        &self,
+        model: &ModelDescriptor,
+        key: &RecordKey,
+        device: &[u8],
+    ) -> Option<(Vec<rusqlite::types::Value>, i64)> {
+        let id = (model.id, key.clone());
+        let mut unfit = 0;
+        let mut shown = |ty, value: &Value| {
+            unfit += i64::from(!value.is_null() && !shows(ty, value));
+            if shows(ty, value) { sql_value(value) } else { rusqlite::types::Value::Null }
+        };
+        if model.kind.is_shared() {
+            let (.., record) =
+                self.memory.records().find(|(m, k, _)| (**m, *k) == (id.0, &id.1))?;
+            let mut values = Vec::new();
+            for f in &model.fields {
+                let value = record.shown(f.id, f.rule);
+                let odd = |v: &Version| !matches!(v.value, Value::Int(_));
+                if f.rule != MergeRule::Lww && record.versions(f.id).iter().any(odd) {
+                    shown(FieldType::Bool, &Value::Real(0.5));
+                }
+                values.push(shown(f.ty, &value));
+            }
+            return Some((values, unfit));
+        }
+        let lane = DeviceId(device.try_into().unwrap());
+        self.memory.lane(&lane)?.exact?;
+        let (_, _, fields) = self.memory.rows(&lane).into_iter().find(|row| row.0 == id)?;
+        let null = Value::Null;
+        let values: Vec<_> =
+            model.fields.iter().map(|f| shown(f.ty, fields.get(&f.id).unwrap_or(&null))).collect();
+        Some((values, unfit))
+    }
+}
+
+fn sql_value(value: &Value) -> rusqlite::types::Value {
+    use rusqlite::types::Value as Sql;
+    match value {
+        Value::Null => Sql::Null,
+        Value::Int(n) => Sql::Integer(*n),
+        Value::Real(x) => Sql::Real(*x),
+        Value::Text(text) => Sql::Text(text.clone()),
+        Value::Blob(bytes) => Sql::Blob(bytes.clone()),
     }
 }
 
@@ -426,8 +580,11 @@ proptest! {
     })]
 
     #[test]
-    fn the_store_is_like_the_one_in_memory(ops in proptest::collection::vec(op(), 1..60)) {
-        let mut world = World::new(schema());
+    fn the_store_is_like_the_one_in_memory(
+        schema in 0..SCHEMAS,
+        ops in proptest::collection::vec(op(), 1..60),
+    ) {
+        let mut world = World::new(schema);
         for op in &ops {
             world.run(op);
             world.check();
