@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -32,14 +33,16 @@ struct Lane {
     staged: BTreeMap<Key, Row>,
 }
 
+/// What a commit keeps and a rollback brings back; parts that did not change are shared.
 #[derive(Clone, Debug, Default)]
 struct Inner {
     clock: Hlc,
     vector: Vector,
-    records: BTreeMap<Key, Record>,
-    log: Vec<ChangeSet>,
-    lost: Vec<(Key, Lost, Dot)>,
-    lanes: BTreeMap<DeviceId, Lane>,
+    records: BTreeMap<Key, Arc<Record>>,
+    /// How much of the log and of the history there is.
+    logged: usize,
+    lost: usize,
+    lanes: BTreeMap<DeviceId, Arc<Lane>>,
     digests: Digests,
     acknowledged: BTreeMap<DeviceId, (Vector, OwnedVector)>,
 }
@@ -50,12 +53,16 @@ pub struct MemStore {
     device: DeviceId,
     durable: Inner,
     open: Inner,
+    /// Only ever appended to, or cut back by a rollback.
+    log: Vec<ChangeSet>,
+    lost: Vec<(Key, Lost, Dot)>,
 }
 
 impl MemStore {
     /// An empty store of `device`.
     pub fn new(device: DeviceId) -> Self {
-        Self { device, durable: Inner::default(), open: Inner::default() }
+        let (durable, open) = (Inner::default(), Inner::default());
+        Self { device, durable, open, log: Vec::new(), lost: Vec::new() }
     }
 
     /// Makes what was written durable.
@@ -66,11 +73,17 @@ impl MemStore {
     /// Forgets what was written since the last commit.
     pub fn rollback(&mut self) {
         self.open = self.durable.clone();
+        self.log.truncate(self.open.logged);
+        self.lost.truncate(self.open.lost);
+    }
+
+    fn lane_mut(&mut self, device: DeviceId) -> &mut Lane {
+        Arc::make_mut(self.open.lanes.entry(device).or_default())
     }
 
     /// All shared records, in order.
     pub fn records(&self) -> impl Iterator<Item = (&ModelId, &RecordKey, &Record)> {
-        self.open.records.iter().map(|((model, key), record)| (model, key, record))
+        self.open.records.iter().map(|((model, key), record)| (model, key, &**record))
     }
 
     /// The rows of a lane that show, in order; tombstones are left out.
@@ -81,7 +94,7 @@ impl MemStore {
 
     /// What was lost to deletes, in the order in which it happened.
     pub fn lost(&self) -> &[(Key, Lost, Dot)] {
-        &self.open.lost
+        &self.lost
     }
 
     fn checksum(device: DeviceId, head: OwnedHead, key: &Key, row: &Row) -> Option<u64> {
@@ -91,7 +104,7 @@ impl MemStore {
     }
 
     fn put_row(&mut self, device: DeviceId, head: OwnedHead, key: Key, row: Row) {
-        let lane = self.open.lanes.entry(device).or_default();
+        let lane = Arc::make_mut(self.open.lanes.entry(device).or_default());
         let digest = self.open.digests.entry(key.0).or_default();
         let old = lane.rows.get(&key).and_then(|old| Self::checksum(device, head, &key, old));
         if let Some(sum) = old {
@@ -104,7 +117,7 @@ impl MemStore {
     }
 
     fn clear_rows(&mut self, device: DeviceId) {
-        let Some(lane) = self.open.lanes.get_mut(&device) else { return };
+        let lane = self.lane_mut(device);
         let rows = std::mem::take(&mut lane.rows);
         let Some(head) = lane.state.exact else { return };
         for (key, row) in rows {
@@ -167,7 +180,8 @@ impl Store for MemStore {
     }
 
     fn record(&mut self, model: ModelId, key: &RecordKey) -> Result<Record, Infallible> {
-        Ok(self.open.records.get(&(model, key.clone())).cloned().unwrap_or_default())
+        let record = self.open.records.get(&(model, key.clone()));
+        Ok(record.map(|record| Record::clone(record)).unwrap_or_default())
     }
 
     fn put_record(
@@ -182,7 +196,7 @@ impl Store for MemStore {
             self.open.records.remove(&id)
         } else {
             digest.add(shared_checksum(model, key, record));
-            self.open.records.insert(id, record.clone())
+            self.open.records.insert(id, Arc::new(record.clone()))
         };
         if let Some(old) = old {
             digest.remove(shared_checksum(model, key, &old));
@@ -194,14 +208,15 @@ impl Store for MemStore {
         let origin = set.header().origin;
         assert_eq!(set.header().seq, self.open.vector.seq(&origin) + 1, "streams are dense");
         self.open.vector.set(origin, set.head());
-        self.open.log.push(set.clone());
+        self.log.push(set.clone());
+        self.open.logged = self.log.len();
         Ok(())
     }
 
     fn log(&mut self, have: &Vector, max_bytes: usize) -> Result<Vec<ChangeSet>, Infallible> {
         let mut out = Vec::new();
         let mut bytes = 0;
-        for set in self.open.log.iter().filter(|set| !have.covers(&set.dot())) {
+        for set in self.log.iter().filter(|set| !have.covers(&set.dot())) {
             bytes += set.bytes().len();
             if bytes > max_bytes && !out.is_empty() {
                 break;
@@ -219,7 +234,8 @@ impl Store for MemStore {
         by: Dot,
     ) -> Result<(), Infallible> {
         let entries = lost.iter().map(|lost| ((model, key.clone()), lost.clone(), by));
-        self.open.lost.extend(entries);
+        self.lost.extend(entries);
+        self.open.lost = self.lost.len();
         Ok(())
     }
 
@@ -244,7 +260,7 @@ impl Store for MemStore {
         fields: Option<&[(FieldId, Value)]>,
     ) -> Result<(), Infallible> {
         let fields = fields.map(|fields| fields.iter().cloned().collect());
-        let lane = self.open.lanes.entry(self.device).or_default();
+        let lane = self.lane_mut(self.device);
         let head = lane.state.exact.expect("the own lane's life is set first");
         self.put_row(self.device, head, (model, key.clone()), (seq, fields));
         Ok(())
@@ -252,7 +268,7 @@ impl Store for MemStore {
 
     fn set_own_head(&mut self, head: OwnedHead) -> Result<(), Infallible> {
         let device = self.device;
-        let lane = self.open.lanes.entry(device).or_default();
+        let lane = self.lane_mut(device);
         let new_life = lane.state.exact.is_some_and(|old| old.life != head.life);
         if new_life {
             let rows = lane.rows.clone();
@@ -263,7 +279,7 @@ impl Store for MemStore {
                 }
             }
         }
-        let lane = self.open.lanes.entry(device).or_default();
+        let lane = self.lane_mut(device);
         lane.state.exact = Some(head);
         if new_life {
             lane.state.floor = head.seq;
@@ -278,7 +294,7 @@ impl Store for MemStore {
         max_rows: usize,
         max_bytes: usize,
     ) -> Result<RowPage, Infallible> {
-        let lane = self.open.lanes.get(device).cloned().unwrap_or_default();
+        let lane = self.open.lanes.get(device).map(Arc::clone).unwrap_or_default();
         let head = lane.state.exact.map_or(0, |head| head.seq);
         let mut rows: Vec<(&Key, &Row)> = lane.rows.iter().collect();
         rows.retain(|(key, row)| !cursor.passed(row.0, key.0, key.1.as_bytes()));
@@ -302,7 +318,7 @@ impl Store for MemStore {
         rows: &[u8],
         session: Session,
     ) -> Result<(), Infallible> {
-        let lane = self.open.lanes.entry(*device).or_default();
+        let lane = self.lane_mut(*device);
         let before = lane.state.session.take();
         for (key, row) in decode_rows(rows) {
             let passed = |cursor: &Cursor| cursor.passed(row.0, key.0, key.1.as_bytes());
@@ -315,7 +331,7 @@ impl Store for MemStore {
     }
 
     fn finish_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
-        let lane = self.open.lanes.entry(*device).or_default();
+        let lane = self.lane_mut(*device);
         let session = lane.state.session.take().expect("a session to finish");
         let staged = std::mem::take(&mut lane.staged);
         let head = OwnedHead { life: session.life, seq: session.target };
@@ -325,7 +341,7 @@ impl Store for MemStore {
         for (key, row) in staged {
             self.put_row(*device, head, key, row);
         }
-        let lane = self.open.lanes.entry(*device).or_default();
+        let lane = self.lane_mut(*device);
         lane.state.exact = Some(head);
         if session.full {
             lane.state.floor = session.target;
@@ -341,12 +357,13 @@ impl Store for MemStore {
                 self.put_row(*device, head, key, row);
             }
         }
-        self.open.lanes.entry(*device).or_default().state.exact = Some(head);
+        self.lane_mut(*device).state.exact = Some(head);
         Ok(())
     }
 
     fn drop_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
-        if let Some(lane) = self.open.lanes.get_mut(device) {
+        if self.lane(device).is_some_and(|lane| lane.session.is_some()) {
+            let lane = self.lane_mut(*device);
             lane.state.session = None;
             lane.staged.clear();
         }
