@@ -32,6 +32,12 @@ impl Pending {
         self.sets.values().map(BTreeMap::len).sum()
     }
 
+    /// How far the stream of `origin` is here, without gaps, behind `have`.
+    pub(super) fn end(&self, origin: &Origin, have: Seq) -> Seq {
+        let waiting = self.sets.get(origin).into_iter().flat_map(|stream| stream.range(have + 1..));
+        waiting.fold(have, |end, (seq, _)| if *seq == end + 1 { *seq } else { end })
+    }
+
     /// Keeps a change set that `vector` lacks, unless it would take more than `limit` bytes in all:
     /// then it is dropped and will be pulled again.
     pub(super) fn add(&mut self, from: DeviceId, set: ChangeSet, vector: &Vector, limit: usize) {

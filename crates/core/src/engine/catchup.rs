@@ -12,8 +12,6 @@ use crate::version::{Head, Vector};
 /// An origin that is further elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Want {
-    /// How far it is here.
-    have: Seq,
     /// Since when its device has sent nothing of it.
     since: u64,
 }
@@ -32,19 +30,19 @@ impl Engine {
         self.note_wanted(store.vector(), now);
         let mut asked: BTreeSet<Origin> = BTreeSet::new();
         for peer in self.peers.values() {
-            asked.extend(peer.pulling.iter().flat_map(|pulling| &pulling.origins));
+            asked.extend(peer.pulling.iter().flat_map(|pulling| pulling.from.keys()));
         }
         for id in self.most_reliable_first() {
             let from = self.lacking_from(store, id, &asked, now);
             if from.is_empty() {
                 continue;
             }
-            let origins: BTreeSet<Origin> = from.iter().map(|(origin, _)| *origin).collect();
-            asked.extend(&origins);
+            asked.extend(from.iter().map(|(origin, _)| *origin));
             let pull = self.id();
             let deadline = now.steady_ms.saturating_add(self.config.patience_ms);
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.pulling = Some(Pulling { id: pull, origins, deadline });
+                let from = from.iter().copied().collect();
+                peer.pulling = Some(Pulling { id: pull, from, deadline });
             }
             self.send(vec![id], Message::Pull { id: pull, from });
         }
@@ -64,14 +62,16 @@ impl Engine {
             return Vec::new();
         }
         let overdue = |want: &Want| want.deadline(self.config.grace_ms) <= now.steady_ms;
+        // What waits for its needs is there already and must not be asked for again.
+        let here = |origin: &Origin| self.pending.end(origin, store.vector().seq(origin));
         let pullable = |origin: &Origin, want: &Want| {
-            peer.known.shared.seq(origin) > want.have
+            peer.known.shared.seq(origin) > here(origin)
                 && (overdue(want) || !self.is_ready(&origin.device))
                 && !asked.contains(origin)
                 && !peer.forked.contains(origin)
         };
         let wanted = self.wanted.iter().filter(|(origin, want)| pullable(origin, want));
-        wanted.map(|(origin, _)| (*origin, store.vector().seq(origin))).collect()
+        wanted.map(|(origin, _)| (*origin, here(origin))).collect()
     }
 
     /// Peers that answer, before those that have not lately: one that is silent must not be asked
@@ -98,9 +98,22 @@ impl Engine {
         let further = best.grown_since(vector);
         self.wanted.retain(|origin, _| further.head(origin).is_some());
         for (origin, _) in further.iter() {
-            let have = vector.seq(origin);
-            let want = self.wanted.entry(*origin).or_insert(Want { have, since: now.steady_ms });
-            want.have = have;
+            self.wanted.entry(*origin).or_insert(Want { since: now.steady_ms });
+        }
+    }
+
+    /// A pull was answered. If all that it asked for is still lacking, asking again at once would
+    /// bring the same: it did not fit beside what waits, or the peer's log has lost what it says to
+    /// hold. The peer is left in peace until the pull's deadline then.
+    pub(super) fn on_answer<S: Store>(&mut self, store: &S, id: DeviceId, pull: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(pulling) = peer.pulling.as_ref().filter(|pulling| pulling.id == pull) else {
+            return;
+        };
+        let here = |origin: &Origin| self.pending.end(origin, store.vector().seq(origin));
+        if pulling.from.iter().any(|(origin, seq)| here(origin) > *seq) {
+            peer.pulling = None;
+            peer.failures = 0;
         }
     }
 

@@ -33,7 +33,7 @@ impl Engine {
             }
             Message::Changes(changes) => self.on_changes(store, id, changes, now)?,
             Message::Pull { id: pull, from } => self.on_pull(store, id, pull, &from)?,
-            Message::Covered { id: pull } => self.on_covered(id, pull),
+            Message::Covered { id: pull } => self.on_answer(store, id, pull),
             Message::OwnedPull(pull) => self.on_owned_pull(store, id, pull, now)?,
             Message::More { device, life, credit } => {
                 self.serve_pages(store, id, device, life, credit)?;
@@ -55,11 +55,6 @@ impl Engine {
         changes: Changes,
         now: Now,
     ) -> Result<(), S::Error> {
-        let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
-        if changes.pull != 0 && peer.pulling.as_ref().is_some_and(|p| p.id == changes.pull) {
-            peer.pulling = None;
-            peer.failures = 0;
-        }
         for set in changes.sets {
             let header = set.header();
             if changes.pull == 0 {
@@ -77,7 +72,9 @@ impl Engine {
             }
             self.pending.add(id, set, store.vector(), self.config.pending_bytes);
         }
-        self.drain_pending(store, now)
+        self.drain_pending(store, now)?;
+        self.on_answer(store, id, changes.pull);
+        Ok(())
     }
 
     /// A peer sends what we have and have told it of: our word was lost.
@@ -88,16 +85,6 @@ impl Engine {
             let told = std::mem::take(&mut peer.told.shared);
             let rest = told.iter().filter(|(origin, _)| **origin != dot.origin);
             peer.told.shared = rest.map(|(origin, head)| (*origin, *head)).collect();
-        }
-    }
-
-    /// A peer has nothing of what it was asked for, although it said that it had: its log has lost
-    /// it. It is not asked for anything until the pull's deadline, else both would be busy with
-    /// nothing else.
-    pub(super) fn on_covered(&mut self, id: DeviceId, pull: u64) {
-        let pulling = self.peers.get_mut(&id).and_then(|peer| peer.pulling.as_mut());
-        if let Some(pulling) = pulling.filter(|pulling| pulling.id == pull) {
-            pulling.id = 0;
         }
     }
 

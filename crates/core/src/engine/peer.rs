@@ -23,11 +23,13 @@ pub(super) struct Serving {
     pub(super) sent: u64,
 }
 
-/// A pull that has not been answered.
+/// A pull, until it is answered with something that was lacking. The peer is not asked for anything
+/// else before that, or before the deadline.
 #[derive(Clone, Debug)]
 pub(super) struct Pulling {
     pub(super) id: u64,
-    pub(super) origins: BTreeSet<Origin>,
+    /// Behind which seqs it was asked for which origins.
+    pub(super) from: BTreeMap<Origin, Seq>,
     pub(super) deadline: u64,
 }
 
