@@ -87,6 +87,27 @@ impl Table {
         self.columns.binary_search_by_key(&field, |column| column.field).ok()
     }
 
+    /// [`Statements::update`] without the columns that did not change. Parameters keep their numbers.
+    pub(crate) fn update_of(&self, changed: &[bool]) -> String {
+        if changed.iter().all(|changed| *changed) {
+            return self.sql.update.clone();
+        }
+        let mut sql = format!("UPDATE {} SET ", quoted(&self.name));
+        for (at, column) in self.columns.iter().enumerate() {
+            if changed.get(at) != Some(&false) {
+                sql.push_str(&format!("{} = ?{}, ", quoted(&column.name), at + 2));
+            }
+        }
+        let own = self.columns.len() + 2;
+        sql.push_str(&format!(
+            "_more = ?{own}, _lane = ?{}, _seq = ?{}, _sum = ?{} WHERE id = ?1",
+            own + 1,
+            own + 2,
+            own + 3
+        ));
+        sql
+    }
+
     /// The statements that make the table, with columns in the order of `fields`.
     pub(crate) fn create(&self, order: &[FieldId]) -> String {
         let mut columns: Vec<&Column> = self.columns.iter().collect();

@@ -23,6 +23,7 @@ mod own;
 mod owned;
 mod project;
 mod quarantine;
+mod row;
 mod serve;
 mod session;
 mod shared;

@@ -14,8 +14,8 @@ use crate::fields::{Fields, canonical, decode_fields};
 use crate::identity::Identity;
 use crate::layout::Table;
 use crate::open::SqliteStore;
-use crate::owned::{LaneWriter, OwnedRow};
-use crate::whole::read_fields;
+use crate::owned::LaneWriter;
+use crate::row::{OwnedRow, read_fields};
 
 const WHAT: &str = "restating the owned rows";
 /// Rows that are restated between two looks at the table.

@@ -8,35 +8,19 @@ use std::collections::BTreeMap;
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum};
 use driftless_core::id::{DeviceId, Seq};
-use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::value::ValueRef;
+use driftless_core::schema::ModelId;
 use driftless_core::version::Life;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use crate::bind::{Bind, fits};
 use crate::error::{StoreError, Within, to_sql_seq};
 use crate::fields::encode_fields;
 use crate::lane::Lane;
 use crate::layout::{Layout, Table};
-use crate::quarantine::{Note, Reason, set_notes};
+use crate::quarantine::set_notes;
+use crate::row::{OwnedRow, Split, note_row};
 use crate::whole;
 
 const WHAT: &str = "an owned row";
-
-/// A row to be written; its fields are canonical.
-#[derive(Clone, Copy)]
-pub(crate) struct OwnedRow<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) seq: Seq,
-    pub(crate) fields: &'a [(FieldId, ValueRef<'a>)],
-}
-
-/// What a statement did with a row.
-pub(crate) struct Written {
-    pub(crate) rows: usize,
-    /// Whether a value does not fit its column.
-    pub(crate) refused: bool,
-}
 
 /// Writes rows of one lane, and counts what that does to its digests.
 pub(crate) struct LaneWriter<'a> {
@@ -123,11 +107,11 @@ impl<'a> LaneWriter<'a> {
             None => self.keep_whole(model, row, sum)?,
             Some((table, insert)) => {
                 let table = *table;
-                let done =
-                    write_row(self.conn, insert, table, (self.lane, sum), &row, &mut self.more)?;
-                if done.rows == 0 {
-                    self.replace(table, row, sum)?;
-                } else if done.refused {
+                let split = Split::new(table, row.fields);
+                let bound = (row.key, self.lane, row.seq, sum);
+                if split.write(self.conn, insert, bound, &mut self.more)? == 0 {
+                    self.replace(table, row, split, sum)?;
+                } else if split.refused {
                     note_row(self.conn, table, &row, &mut self.notes)?;
                 }
             }
@@ -136,10 +120,14 @@ impl<'a> LaneWriter<'a> {
     }
 
     /// Writes a row whose key is in the table already.
-    fn replace(&mut self, table: &Table, row: OwnedRow<'_>, sum: u64) -> Result<(), StoreError> {
-        let Some((lane, old)) = self.find(table, row.key)? else {
-            return Err(StoreError::damaged(self.conn, format!("the keys of {:?}", table.name)));
-        };
+    fn replace(
+        &mut self,
+        table: &Table,
+        row: OwnedRow<'_>,
+        split: Split<'_>,
+        sum: u64,
+    ) -> Result<(), StoreError> {
+        let (lane, old, sql) = self.compare(table, row.key, &split)?;
         if lane == self.lane {
             self.rows(table.model).remove(old);
         } else if self.device < self.device_of(lane)? {
@@ -147,13 +135,31 @@ impl<'a> LaneWriter<'a> {
         } else {
             return self.keep_whole(table.model, row, sum);
         }
-        let mut update = self.conn.prepare_cached(&table.sql.update).within(self.conn, WHAT)?;
-        let ours = (self.lane, sum);
-        let done = write_row(self.conn, &mut update, table, ours, &row, &mut self.more)?;
-        if done.refused || self.notes > 0 {
+        let mut update = self.conn.prepare_cached(&sql).within(self.conn, WHAT)?;
+        split.write(self.conn, &mut update, (row.key, self.lane, row.seq, sum), &mut self.more)?;
+        if split.refused || self.notes > 0 {
             note_row(self.conn, table, &row, &mut self.notes)?;
         }
         Ok(())
+    }
+
+    /// The lane and the checksum of the row that is there, and the statement that changes those of
+    /// its columns that differ: an index over the others is left alone.
+    fn compare(
+        &self,
+        table: &Table,
+        key: &[u8],
+        split: &Split<'_>,
+    ) -> Result<(i64, u64, String), StoreError> {
+        let mut load = self.conn.prepare_cached(&table.sql.load).within(self.conn, WHAT)?;
+        let mut rows = load.query([key]).within(self.conn, WHAT)?;
+        let Some(old) = rows.next().within(self.conn, WHAT)? else {
+            return Err(StoreError::damaged(self.conn, format!("the keys of {:?}", table.name)));
+        };
+        let number =
+            |at: usize| old.get::<_, i64>(table.columns.len() + at).within(self.conn, WHAT);
+        let sql = table.update_of(&split.changed(self.conn, old, 0)?);
+        Ok((number(1)?, number(3)?.cast_unsigned(), sql))
     }
 
     /// The lane and the checksum of the row with this key.
@@ -230,69 +236,4 @@ impl<'a> LaneWriter<'a> {
             .map(|_| ())
             .within(self.conn, "a tombstone")
     }
-}
-
-/// Notes the values that do not show, and forgets what was noted of the row before.
-pub(crate) fn note_row(
-    conn: &Connection,
-    table: &Table,
-    row: &OwnedRow<'_>,
-    count: &mut u64,
-) -> Result<(), StoreError> {
-    let refused = |(id, value): &(FieldId, ValueRef<'_>)| {
-        let column = &table.columns[table.column(*id)?];
-        (!fits(column.ty, value)).then_some((*id, Reason::RefusedValue))
-    };
-    let notes: Vec<Note> = row.fields.iter().filter_map(refused).collect();
-    set_notes(conn, count, table.model, row.key, &notes)
-}
-
-/// Binds a row to the parameters that inserts and updates share, and runs the statement. `more`
-/// collects what no column can hold.
-pub(crate) fn write_row(
-    conn: &Connection,
-    statement: &mut CachedStatement<'_>,
-    table: &Table,
-    (lane, sum): (i64, u64),
-    row: &OwnedRow<'_>,
-    more: &mut Writer,
-) -> Result<Written, StoreError> {
-    let seq = to_sql_seq(row.seq)?;
-    let mut rest: Vec<(FieldId, ValueRef<'_>)> = Vec::new();
-    let mut refused = false;
-    let mut fields = row.fields.iter().copied().peekable();
-    let mut run = || {
-        statement.raw_bind_parameter(1, row.key)?;
-        let mut at = 2;
-        for column in &table.columns {
-            while let Some(unknown) = fields.next_if(|(id, _)| *id < column.field) {
-                rest.push(unknown);
-            }
-            let value = match fields.next_if(|(id, _)| *id == column.field) {
-                None => ValueRef::Null,
-                Some((_, value)) if fits(column.ty, &value) => value,
-                Some(unfit) => {
-                    rest.push(unfit);
-                    refused = true;
-                    ValueRef::Null
-                }
-            };
-            statement.raw_bind_parameter(at, Bind(value))?;
-            at += 1;
-        }
-        rest.extend(&mut fields);
-        if rest.is_empty() {
-            statement.raw_bind_parameter(at, Bind(ValueRef::Null))?;
-        } else {
-            more.clear();
-            encode_fields(more, &rest);
-            statement.raw_bind_parameter(at, more.as_bytes())?;
-        }
-        statement.raw_bind_parameter(at + 1, lane)?;
-        statement.raw_bind_parameter(at + 2, seq)?;
-        statement.raw_bind_parameter(at + 3, sum.cast_signed())?;
-        statement.raw_execute()
-    };
-    let rows = run().within(conn, WHAT)?;
-    Ok(Written { rows, refused })
 }

@@ -20,8 +20,8 @@ use crate::fields::encode_fields;
 use crate::lane::Lane;
 use crate::layout::{Column, Layout, Table, quoted};
 use crate::origins::Origins;
-use crate::owned::{OwnedRow, note_row, write_row};
 use crate::quarantine::{key_of, set_notes};
+use crate::row::{OwnedRow, Split, note_row, read_fields};
 use crate::state::count_notes;
 use crate::{shared, whole};
 
@@ -128,7 +128,7 @@ fn empty(conn: &Connection, table: &Table) -> Result<(), StoreError> {
             shared::write_whole(conn, &origins, table.model, (key, &record, number(2)?))?;
         } else {
             let mut w = Writer::new();
-            encode_fields(&mut w, &whole::read_fields(conn, table, row, 1)?);
+            encode_fields(&mut w, &read_fields(conn, table, row, 1)?);
             let content = (number(3)?, w.as_bytes(), number(4)?);
             whole::write(conn, (table.model, key, number(2)?), content)?;
         }
@@ -228,11 +228,12 @@ fn grow_owned(
         let key = row.get_ref(0).and_then(|key| Ok(key.as_blob()?)).within(conn, DOING)?;
         let key = key_of(conn, key)?;
         let seq = from_sql_seq(conn, number(3)?)?;
-        let fields = whole::read_fields(conn, table, row, 1)?;
+        let fields = read_fields(conn, table, row, 1)?;
         let row = OwnedRow { key: key.as_bytes(), seq, fields: &fields };
-        let ours = (number(2)?, number(4)?.cast_unsigned());
-        let done = write_row(conn, &mut update, table, ours, &row, &mut more)?;
-        if done.refused || *notes > 0 {
+        let split = Split::new(table, row.fields);
+        let bound = (row.key, number(2)?, seq, number(4)?.cast_unsigned());
+        split.write(conn, &mut update, bound, &mut more)?;
+        if split.refused || *notes > 0 {
             note_row(conn, table, &row, notes)?;
         }
     }

@@ -15,7 +15,8 @@ use rusqlite::{Connection, params};
 use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
 use crate::fields::{Fields, canonical, decode_fields, encode_fields};
 use crate::open::SqliteStore;
-use crate::owned::{Change, LaneWriter, OwnedRow};
+use crate::owned::{Change, LaneWriter};
+use crate::row::OwnedRow;
 use crate::whole;
 
 const WHAT: &str = "a staged row";

@@ -16,9 +16,9 @@ use crate::fields::{Fields, decode_fields};
 use crate::layout::{Layout, Table};
 use crate::open::{SqliteStore, open_reader};
 use crate::quarantine::key_of;
+use crate::row::read_fields;
 use crate::shared::{decode_row, decode_whole};
 use crate::state::State;
-use crate::whole::read_fields;
 
 const WHAT: &str = "a synced row";
 /// Damaged rows that are named; more are only felt in the digest.

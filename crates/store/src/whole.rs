@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use driftless_core::codec::Writer;
 use driftless_core::id::DeviceId;
 use driftless_core::schema::ModelId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::bind::column_value;
 use crate::error::{StoreError, Within, from_sql_seq};
 use crate::fields::{Fields, decode_fields, encode_fields};
 use crate::lane::Lane;
 use crate::layout::Table;
-use crate::owned::{OwnedRow, note_row, write_row};
+use crate::row::{OwnedRow, Split, note_row, read_fields};
 
 const WHAT: &str = "an owned row without a table";
 
@@ -66,29 +65,6 @@ pub(crate) fn delete_row(conn: &Connection, table: &Table, key: &[u8]) -> Result
         .and_then(|mut delete| delete.execute([key]))
         .map(|_| ())
         .within(conn, WHAT)
-}
-
-/// The fields of a table's row, whose columns begin at `first`, as one canonical list.
-pub(crate) fn read_fields<'r>(
-    conn: &Connection,
-    table: &Table,
-    row: &'r Row<'_>,
-    first: usize,
-) -> Result<Fields<'r>, StoreError> {
-    let mut fields = Vec::with_capacity(table.columns.len());
-    for (at, column) in table.columns.iter().enumerate() {
-        let value = row.get_ref(first + at).within(conn, WHAT)?;
-        let value = column_value(value).within(conn, WHAT)?;
-        if !value.is_null() {
-            fields.push((column.field, value));
-        }
-    }
-    let more = row.get_ref(first + table.columns.len());
-    if let Some(more) = more.and_then(|more| Ok(more.as_blob_or_null()?)).within(conn, WHAT)? {
-        decode_fields(more, &mut fields).within(conn, WHAT)?;
-        fields.sort_by_key(|(id, _)| *id);
-    }
-    Ok(fields)
 }
 
 /// Moves a row out of its table, to be kept whole.
@@ -147,10 +123,10 @@ fn insert_row(
 ) -> Result<(), StoreError> {
     let row = OwnedRow { key, seq: from_sql_seq(conn, seq)?, fields };
     let mut insert = conn.prepare_cached(&table.sql.insert).within(conn, WHAT)?;
-    let ours = (lane, sum.cast_unsigned());
-    let done = write_row(conn, &mut insert, table, ours, &row, &mut Writer::new())?;
-    if done.rows == 0 {
+    let split = Split::new(table, fields);
+    let bound = (key, lane, row.seq, sum.cast_unsigned());
+    if split.write(conn, &mut insert, bound, &mut Writer::new())? == 0 {
         return Err(StoreError::damaged(conn, format!("the keys of {:?}", table.name)));
     }
-    if done.refused { note_row(conn, table, &row, notes) } else { Ok(()) }
+    if split.refused { note_row(conn, table, &row, notes) } else { Ok(()) }
 }
