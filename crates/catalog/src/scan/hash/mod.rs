@@ -20,9 +20,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::dir::open_root;
 use super::meta::Meta;
@@ -183,6 +184,23 @@ impl<T: Send + 'static> HashPool<T> {
         let done = self.done.recv().expect("the threads live as long as the pool");
         self.in_flight -= 1;
         Some(done)
+    }
+
+    /// Waits for a result, but no longer than this. `None` also if there is none to wait for.
+    pub fn wait_for(&mut self, time: Duration) -> Option<Done<T>> {
+        if self.in_flight == 0 {
+            return None;
+        }
+        match self.done.recv_timeout(time) {
+            Ok(done) => {
+                self.in_flight -= 1;
+                Some(done)
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                unreachable!("the threads live as long as the pool")
+            }
+        }
     }
 
     /// A result, if one is ready.

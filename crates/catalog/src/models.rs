@@ -1,0 +1,265 @@
+//! The models of the catalogue.
+//!
+//! What a device sees on its own drives (`volume`, `location`, `entry`) is device-owned; what people
+//! say about it (`tag`, `tagging`) is shared. References are ids that SQL does not enforce: what
+//! points at nothing is not shown.
+
+use driftless::{Models, Syncable, Uuid, derived_id};
+
+/// All models of the catalogue.
+#[must_use]
+pub fn models() -> Models {
+    Models::new()
+        .with::<Volume>()
+        .with::<Location>()
+        .with::<Entry>()
+        .with::<Tag>()
+        .with::<Tagging>()
+}
+
+/// A mounted drive, as the device that has it sees it.
+#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
+#[sync(owned)]
+pub struct Volume {
+    /// A v7 id.
+    pub id: Uuid,
+    /// Tells the drive from all others; see [`crate::scan::volume`].
+    pub fingerprint: String,
+    /// Its label, or the last part of its mount point.
+    pub name: String,
+    /// Where it is mounted.
+    pub mount_point: String,
+    /// The type of its file system; empty if the system does not tell.
+    pub fs_type: String,
+    /// How many bytes it has.
+    pub capacity: i64,
+    /// Whether its medium can be taken out, if the system knows.
+    pub removable: Option<bool>,
+}
+
+/// An indexed folder.
+#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
+#[sync(owned)]
+pub struct Location {
+    /// A v7 id.
+    pub id: Uuid,
+    /// The volume that it is on.
+    pub volume: Uuid,
+    /// Its canonical path, as text.
+    pub path: String,
+    /// The path's exact bytes, if it is not UTF-8.
+    pub path_raw: Option<Vec<u8>>,
+    /// The last part of its path.
+    pub name: String,
+    /// A [`LocationState`] as text.
+    pub state: String,
+    /// Regular files found by the last finished scan.
+    pub files: i64,
+    /// Directories below it.
+    pub dirs: i64,
+    /// The sizes of the files, added up.
+    pub bytes: i64,
+    /// When the last finished scan ended.
+    #[sync(ty = "time")]
+    pub scanned_at: Option<i64>,
+    /// What that scan could not read.
+    pub problems: i64,
+}
+
+/// Where a location's scan stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LocationState {
+    /// A scan is under way, or was when the device stopped.
+    Scanning,
+    /// The entries are as the last scan found them.
+    Ready,
+    /// The last scan did not come to its end; the entries are as far as it came.
+    Failed,
+}
+
+impl LocationState {
+    /// The text that is kept.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scanning => "scanning",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A file, folder or link in a location.
+///
+/// The indexes are those that the catalogue's queries need, and no more: `parent` for folders and
+/// paths, `(kind, name)` for kinds, prefixes and, as the smallest thing that holds all names, parts
+/// of names; `content` for tags that follow a content.
+#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
+#[sync(owned, index(parent), index(kind, name), partial_index(content))]
+pub struct Entry {
+    /// A v7 id; it stays while the entry keeps its name and folder.
+    pub id: Uuid,
+    /// The location.
+    pub location: Uuid,
+    /// The folder that it is in: an entry, or the location's own id for what is directly in it. So
+    /// one index answers every folder, the topmost included.
+    pub parent: Uuid,
+    /// Its name as text; what is not UTF-8 shows as U+FFFD.
+    pub name: String,
+    /// The name's exact bytes, if it is not UTF-8.
+    pub name_raw: Option<Vec<u8>>,
+    /// The lower-cased text after the last dot of the name.
+    pub extension: Option<String>,
+    /// An [`EntryKind`] as a number.
+    pub kind: i64,
+    /// Its length in bytes; 0 for folders, whose own size means nothing.
+    pub size: i64,
+    /// When its content last changed.
+    #[sync(ty = "time")]
+    pub modified_at: Option<i64>,
+    /// When it was created, where the file system keeps that.
+    #[sync(ty = "time")]
+    pub created_at: Option<i64>,
+    /// Its inode number (the same 64 bits), where it is stable.
+    pub inode: Option<i64>,
+    /// BLAKE3 of a file's bytes, once it was computed.
+    pub content: Option<Vec<u8>>,
+    /// What a link says, as text.
+    pub link_target: Option<String>,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link.
+    Link,
+}
+
+impl EntryKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::File, Self::Dir, Self::Link];
+
+    /// The number that is kept.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::File => 0,
+            Self::Dir => 1,
+            Self::Link => 2,
+        }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// Its name in commands and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Link => "link",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A tag.
+#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
+#[sync(shared, index(name))]
+pub struct Tag {
+    /// A v7 id.
+    pub id: Uuid,
+    /// What people call it; two tags may have the same name.
+    pub name: String,
+    /// Its colour, in whatever words.
+    pub color: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The tag that it is under.
+    pub parent: Option<Uuid>,
+    /// What sort of tag it is, in whatever words.
+    pub kind: Option<String>,
+}
+
+/// A tag on something: on a content, which it follows to every copy, or on one entry or location.
+#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
+#[sync(link, index(tag), partial_index(content), partial_index(entry))]
+pub struct Tagging {
+    /// Derived from the tag and what it is on; see [`Tagging::new`].
+    pub id: Uuid,
+    /// The tag.
+    pub tag: Uuid,
+    /// The content hash that it is on.
+    pub content: Option<Vec<u8>>,
+    /// The entry or location that it is on.
+    pub entry: Option<Uuid>,
+}
+
+/// What a tag can be put on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject {
+    /// A content, wherever it is.
+    Content([u8; 32]),
+    /// One entry or location.
+    Entry(Uuid),
+}
+
+impl Tagging {
+    /// The link of a tag and its subject; the same on every device.
+    #[must_use]
+    pub fn new(tag: Uuid, subject: Subject) -> Self {
+        let (content, entry) = match subject {
+            Subject::Content(hash) => (Some(hash.to_vec()), None),
+            Subject::Entry(id) => (None, Some(id)),
+        };
+        Self { id: Self::id_of(tag, subject), tag, content, entry }
+    }
+
+    /// The id of that link.
+    #[must_use]
+    pub fn id_of(tag: Uuid, subject: Subject) -> Uuid {
+        let of = |subject: &[u8]| derived_id("tagging", &[tag.as_bytes(), subject]);
+        match subject {
+            Subject::Content(hash) => of(&hash),
+            Subject::Entry(id) => of(id.as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_numbers_and_names() {
+        for kind in EntryKind::ALL {
+            assert_eq!(EntryKind::from_number(kind.number()), Some(kind));
+            assert_eq!(EntryKind::from_name(kind.as_str()), Some(kind));
+        }
+        assert_eq!((EntryKind::from_number(3), EntryKind::from_name("fifo")), (None, None));
+    }
+
+    #[test]
+    fn a_tagging_has_one_id_for_one_pair() {
+        let (tag, entry) = (Uuid::from_bytes([1; 16]), Uuid::from_bytes([2; 16]));
+        let on_entry = Tagging::new(tag, Subject::Entry(entry));
+        assert_eq!(on_entry, Tagging::new(tag, Subject::Entry(entry)));
+        let on_content = Tagging::new(tag, Subject::Content([2; 32]));
+        assert_ne!(on_entry.id, on_content.id);
+        assert_ne!(on_entry.id, Tagging::new(entry, Subject::Entry(tag)).id);
+        assert_eq!(on_content.id.get_version_num(), 8);
+    }
+}

@@ -1,0 +1,323 @@
+//! From what the kernel says to what is reported.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::time::Instant;
+
+use rustix::fs::inotify::ReadFlags;
+
+use super::super::ignore::Settings;
+use super::super::problem::{Problems, WatchError};
+use super::super::{Batch, Event, Options};
+use super::kernel::{Purpose, Queue, Raw};
+use super::notes::{Away, Journal, Limits, Look};
+use super::root::{Mounts, Root};
+use super::tree::{Tree, Wd};
+
+/// More than this are not waited for at a time.
+const MAX_AWAY: usize = 4096;
+/// More files than this are not held back while they are written.
+const MAX_WRITING: usize = 4096;
+
+/// All that the watching thread knows.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) options: Options,
+    pub(super) settings: Settings,
+    pub(super) root: Root,
+    /// `None` while the root is gone.
+    pub(super) queue: Option<Queue>,
+    pub(super) tree: Tree,
+    pub(super) journal: Journal,
+    pub(super) problems: Problems,
+    /// What was moved away and has not arrived, by the kernel's cookie.
+    pub(super) away: HashMap<u32, Away>,
+    /// Files that are written to and not closed, and since when.
+    pub(super) writing: HashMap<(Wd, Box<OsStr>), Instant>,
+    /// Folders in which some folder has no watch, and when to try again.
+    pub(super) blind: BTreeSet<Wd>,
+    pub(super) blind_at: Option<Instant>,
+    /// The folders above the root.
+    pub(super) guards: HashMap<Wd, Purpose>,
+    pub(super) mounts: Mounts,
+    pub(super) lost: Option<Lost>,
+    pub(super) gone: Option<Gone>,
+    /// Since when the next batch is waited for; `None` while the last one is applied.
+    pub(super) asked: Option<Instant>,
+    pub(super) stopped: bool,
+}
+
+/// The kernel's queue ran over: the tree is not what is thought.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lost {
+    pub(super) since: Instant,
+    /// When something was heard last: it is useless to start anew while it goes on.
+    pub(super) heard: Instant,
+}
+
+/// The root is gone: when to look again, and after what pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone {
+    pub(super) next: Instant,
+    pub(super) pause: std::time::Duration,
+}
+
+impl State {
+    pub(super) fn open(root: Root, options: Options) -> Result<Self, WatchError> {
+        let mut problems = Problems::default();
+        let settings = Settings::new(&options.rules, &mut problems);
+        if let Some(problem) = root.problem() {
+            problems.push(problem);
+        }
+        let limits = Limits { in_folder: options.max_in_folder, pending: options.max_pending };
+        let path = root.path().to_owned();
+        let mut state = Self {
+            options,
+            settings,
+            root,
+            queue: None,
+            tree: Tree::default(),
+            journal: Journal::new(limits),
+            problems,
+            away: HashMap::new(),
+            writing: HashMap::new(),
+            blind: BTreeSet::new(),
+            blind_at: None,
+            guards: HashMap::new(),
+            mounts: Mounts::new(),
+            lost: None,
+            gone: None,
+            asked: None,
+            stopped: false,
+        };
+        state.build(Instant::now()).map_err(|source| WatchError::System { path, source })?;
+        state.look_at_all();
+        Ok(state)
+    }
+
+    /// Whoever uses this scans the whole tree next.
+    fn look_at_all(&mut self) {
+        if let Some(root) = self.tree.root() {
+            self.journal.given_all(&mut self.tree, root);
+        }
+    }
+
+    /// When a batch may be taken; `None`, if there is nothing for one.
+    pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
+        if self.lost.is_some() {
+            return None;
+        }
+        if !self.problems.is_empty() {
+            return Some(now);
+        }
+        let (first, last) = self.journal.span()?;
+        Some((last + self.options.settle).min(first + self.options.max_latency))
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> Batch {
+        for (_, away) in std::mem::take(&mut self.away) {
+            self.did_not_arrive(away, now);
+        }
+        let events = self.journal.take(&mut self.tree);
+        if events.contains(&Event::RootBack) {
+            self.look_at_all();
+        }
+        let (problems, more_problems) = self.problems.take();
+        Batch { events, problems, more_problems }
+    }
+
+    /// One thing that the kernel said.
+    pub(super) fn apply(&mut self, raw: &Raw, now: Instant) {
+        if raw.what.contains(ReadFlags::QUEUE_OVERFLOW) {
+            self.overflow(now);
+        } else if let Some(purpose) = self.guards.get(&raw.wd).copied() {
+            self.apply_above(purpose, raw, now);
+        } else if !self.tree.contains(raw.wd) {
+            // Said before the watch was ended.
+        } else if raw.name.is_empty() {
+            self.apply_itself(raw, now);
+        } else if let Some(lost) = &mut self.lost {
+            lost.heard = now;
+        } else {
+            self.apply_name(raw, now);
+        }
+    }
+
+    /// About a watched folder itself.
+    fn apply_itself(&mut self, raw: &Raw, now: Instant) {
+        let ended = ReadFlags::IGNORED | ReadFlags::UNMOUNT | ReadFlags::DELETE_SELF;
+        let is_root = self.tree.root() == Some(raw.wd);
+        if is_root && raw.what.intersects(ended) {
+            self.root_gone(now);
+        } else if is_root && raw.what.contains(ReadFlags::MOVE_SELF) {
+            self.check_root(now);
+        } else if raw.what.contains(ReadFlags::IGNORED) {
+            self.drop_folder(raw.wd);
+        }
+    }
+
+    /// About a name in a watched folder.
+    fn apply_name(&mut self, raw: &Raw, now: Instant) {
+        let is_dir = raw.what.contains(ReadFlags::ISDIR);
+        let (parent, name) = (raw.wd, raw.name.as_os_str());
+        let rules = !is_dir && self.settings.is_rule_file(name);
+        if rules && !raw.what.contains(ReadFlags::MODIFY) {
+            self.reload_rules(parent, now);
+        }
+        if self.ignored(parent, name, is_dir) {
+            if raw.what.contains(ReadFlags::MOVED_TO)
+                && let Some(away) = self.away.remove(&raw.cookie)
+            {
+                self.did_not_arrive(away, now);
+            }
+        } else if raw.what.contains(ReadFlags::CREATE) {
+            self.created((parent, name), is_dir, now);
+        } else if raw.what.contains(ReadFlags::DELETE) {
+            self.removed((parent, name), is_dir, now);
+        } else if raw.what.contains(ReadFlags::MOVED_FROM) {
+            self.moved_from((parent, name), is_dir, raw.cookie, now);
+        } else if raw.what.contains(ReadFlags::MOVED_TO) {
+            self.moved_to((parent, name), is_dir, raw.cookie, now);
+        } else if raw.what.contains(ReadFlags::MODIFY) {
+            self.written((parent, name), now);
+        } else {
+            self.changed((parent, name), is_dir, now);
+        }
+    }
+
+    fn created(&mut self, place: (Wd, &OsStr), is_dir: bool, now: Instant) {
+        let node = self.settle_name(place, is_dir, now);
+        self.journal.look_new(&mut self.tree, place, node, now);
+    }
+
+    fn removed(&mut self, (parent, name): (Wd, &OsStr), is_dir: bool, now: Instant) {
+        self.settle_name((parent, name), false, now);
+        self.writing.remove(&(parent, name.into()));
+        self.journal.removed(&mut self.tree, parent, name, is_dir, now);
+    }
+
+    fn moved_from(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
+        let (parent, name) = place;
+        let node = self.tree.child(parent, name);
+        let changed = self.writing.remove(&(parent, name.into())).is_some();
+        let said = (changed, self.is_late(now));
+        let away = self.journal.away(&mut self.tree, place, node, is_dir, said, now);
+        if let Some(wd) = node {
+            self.tree.detach(wd);
+        }
+        if self.away.len() >= MAX_AWAY {
+            // The two halves of a move follow each other: the old ones are alone.
+            for (_, old) in std::mem::take(&mut self.away) {
+                self.did_not_arrive(old, now);
+            }
+        }
+        if let Some(old) = self.away.insert(cookie, away) {
+            self.did_not_arrive(old, now);
+        }
+    }
+
+    pub(super) fn did_not_arrive(&mut self, away: Away, now: Instant) {
+        if let Some(wd) = away.node {
+            self.drop_folder(wd);
+        }
+        self.journal.lost(&mut self.tree, away, now);
+    }
+
+    fn moved_to(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
+        let away = self.away.remove(&cookie);
+        let rules = away.as_ref().and_then(|away| self.rules_above(away.parent()));
+        let node = self.settle_name(place, is_dir, now);
+        let Some(away) = away else {
+            self.journal.clear_name(&mut self.tree, place.0, place.1);
+            self.journal.look_new(&mut self.tree, place, node, now);
+            return;
+        };
+        let was = away.node;
+        if let Some(was) = was
+            && node != Some(was)
+        {
+            self.drop_folder(was);
+        }
+        self.journal.arrived(&mut self.tree, away, place, node, now);
+        let Some(wd) = node else { return };
+        if self.is_late(now) {
+            self.journal.say_again(&mut self.tree, wd, now);
+        }
+        if was != node {
+            self.journal.rescan(&mut self.tree, wd, now);
+        } else if rules.is_none() || rules != self.rules_above(place.0) {
+            self.resync(wd, now);
+            self.journal.rescan(&mut self.tree, wd, now);
+        }
+    }
+
+    /// Written to; most often it is closed soon.
+    fn written(&mut self, (parent, name): (Wd, &OsStr), now: Instant) {
+        if self.journal.is_noted(&self.tree, parent, name) {
+            return;
+        }
+        if self.writing.len() < MAX_WRITING {
+            self.writing.entry((parent, name.into())).or_insert(now);
+        } else {
+            self.journal.touch(&mut self.tree, parent, name, Look::Changed, now);
+        }
+    }
+
+    fn changed(&mut self, (parent, name): (Wd, &OsStr), is_dir: bool, now: Instant) {
+        self.writing.remove(&(parent, name.into()));
+        if is_dir && self.tree.child(parent, name).is_none() {
+            // It could not be entered before; perhaps it can now.
+            self.created((parent, name), is_dir, now);
+        } else {
+            self.journal.touch(&mut self.tree, parent, name, Look::Changed, now);
+        }
+    }
+
+    /// Whether what the last batch gave may not have been looked at. What happened before the
+    /// next one was asked for has been heard of shortly after.
+    fn is_late(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now.duration_since(asked) <= self.options.settle)
+    }
+
+    /// What has to be done at its time.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.gone.is_some_and(|gone| gone.next <= now) {
+            self.try_back(now);
+        }
+        if self.rebuild_at().is_some_and(|at| at <= now) {
+            self.rebuild(now);
+        }
+        self.tick_away(now);
+        self.tick_writing(now);
+        if self.blind_at.is_some_and(|at| at <= now) {
+            self.retry_blind(now);
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        let away = self.away.values().map(|away| away.at + self.options.settle).min();
+        let writing = self.writing.values().min().map(|since| *since + self.options.while_written);
+        let gone = self.gone.map(|gone| gone.next);
+        [away, writing, gone, self.rebuild_at(), self.blind_at].into_iter().flatten().min()
+    }
+
+    fn tick_away(&mut self, now: Instant) {
+        let settle = self.options.settle;
+        let lone: Vec<_> = self.away.extract_if(|_, away| away.at + settle <= now).collect();
+        for (_, away) in lone {
+            self.did_not_arrive(away, now);
+        }
+    }
+
+    fn tick_writing(&mut self, now: Instant) {
+        let pause = self.options.while_written;
+        let due: Vec<_> = self.writing.extract_if(|_, since| *since + pause <= now).collect();
+        for ((parent, name), _) in due {
+            if self.settings.is_rule_file(&name) && self.tree.contains(parent) {
+                self.reload_rules(parent, now);
+            }
+            self.journal.touch(&mut self.tree, parent, &name, Look::Changed, now);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread that listens to the kernel, and the meeting point with whoever wants batches.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+use super::super::Batch;
+use super::kernel::{Queue, Raw};
+use super::state::State;
+
+/// The kernel's queue is read so often at most: it folds writes that follow each other into one.
+const PAUSE: Duration = Duration::from_millis(2);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// There is something for a batch, or no more.
+    changed: Condvar,
+    /// Wakes the thread to end it.
+    wake: OwnedFd,
+    turns: AtomicU64,
+}
+
+/// What woke the thread.
+#[derive(Debug, Clone, Copy, Default)]
+struct Woken {
+    queue: bool,
+    mounts: bool,
+}
+
+impl Shared {
+    pub(super) fn new(state: State) -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            wake,
+            turns: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the state")
+    }
+
+    #[cfg(test)]
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+        match rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
+            // It is full of earlier wakes, and wakes as well.
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(errno) => unreachable!("the event is open: {errno}"),
+        }
+    }
+
+    pub(super) fn next(&self, deadline: Instant) -> Option<Batch> {
+        let mut state = self.lock();
+        state.asked = Some(Instant::now());
+        let batch = loop {
+            let now = Instant::now();
+            let ready = state.ready_at(now);
+            if state.stopped {
+                break None;
+            }
+            if ready.is_some_and(|ready| ready <= now) {
+                let batch = state.take(now);
+                if !batch.is_empty() {
+                    break Some(batch);
+                }
+                continue;
+            }
+            if deadline <= now {
+                break None;
+            }
+            let until = ready.map_or(deadline, |ready| ready.min(deadline));
+            let waited = self.changed.wait_timeout(state, until.saturating_duration_since(now));
+            state = waited.expect("nobody panics while holding the state").0;
+        };
+        state.asked = None;
+        batch
+    }
+
+    /// The thread.
+    pub(super) fn run(&self) {
+        // Without a table of mounts, that a drive came or went is seen by what it does to the root.
+        let mounts = File::open("/proc/self/mountinfo").ok();
+        let mut raw = Vec::new();
+        loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
+            let (queue, timeout) = {
+                let state = self.lock();
+                if state.stopped {
+                    return;
+                }
+                let now = Instant::now();
+                let timeout = state.next_tick().map(|at| at.saturating_duration_since(now));
+                (state.queue.clone(), timeout)
+            };
+            let woken = self.wait(queue.as_ref(), mounts.as_ref(), timeout);
+            self.work(queue.filter(|_| woken.queue), woken.mounts, &mut raw);
+            if woken.queue {
+                self.wait(None, None, Some(PAUSE));
+            }
+        }
+    }
+
+    /// Sleeps until something happens, the thread is to end, or the time is over.
+    fn wait(&self, queue: Option<&Queue>, mounts: Option<&File>, time: Option<Duration>) -> Woken {
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        let queue_at = queue.map(|queue| {
+            fds.push(PollFd::new(queue.fd(), PollFlags::IN));
+            fds.len() - 1
+        });
+        let mounts_at = mounts.map(|mounts| {
+            fds.push(PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI));
+            fds.len() - 1
+        });
+        // What does not fit is longer than anybody waits.
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        match poll(&mut fds, time.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Woken::default(),
+            Err(errno) => unreachable!("the descriptors are open: {errno}"),
+        }
+        let is_up = |at: Option<usize>| at.is_some_and(|at| !fds[at].revents().is_empty());
+        Woken { queue: is_up(queue_at), mounts: is_up(mounts_at) }
+    }
+
+    fn work(&self, queue: Option<Queue>, mounts: bool, raw: &mut Vec<Raw>) {
+        let mut state = self.lock();
+        let was_ready = state.ready_at(Instant::now()).is_some();
+        if let Some(queue) = queue {
+            self.drain(&mut state, &queue, raw);
+        }
+        let now = Instant::now();
+        if mounts {
+            state.mounts_changed(now);
+        }
+        state.tick(now);
+        if !was_ready && state.ready_at(now).is_some() {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Reads what waits, at most as much as one call gives.
+    fn drain(&self, state: &mut State, queue: &Queue, raw: &mut Vec<Raw>) {
+        raw.clear();
+        let read = queue.read(raw);
+        let now = Instant::now();
+        for raw in raw.iter() {
+            // What an older queue said is about watches that are no more.
+            if state.queue.as_ref().is_some_and(|current| current.is(queue)) {
+                state.apply(raw, now);
+            }
+        }
+        if read.is_err() {
+            state.overflow(now);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Tags and what they are on.
+
+mod common;
+
+use common::Home;
+use driftless::Uuid;
+use driftless_catalog::{Catalog, CatalogError, Item, NewTag, ScanOptions, Tag};
+
+fn tag_names(catalog: &Catalog<'_>, item: &Item) -> Vec<String> {
+    catalog.tags_of(item).unwrap().into_iter().map(|tag| tag.name).collect()
+}
+
+fn tag(home: &Home, id: Uuid) -> Tag {
+    home.library.get(id).unwrap().unwrap()
+}
+
+#[test]
+fn a_tag_on_a_file_is_on_every_copy() {
+    let home = Home::new();
+    home.write("one", "the same");
+    home.write("two", "the same");
+    home.write("else", "something else");
+    home.scan();
+    let catalog = home.catalog();
+    let tag = catalog.create_tag(NewTag::named("mine")).unwrap();
+    assert_eq!(catalog.tag_paths(tag, &[home.at("one"), home.at("two")]).unwrap(), 1);
+    assert_eq!(catalog.tag_paths(tag, &[home.at("one")]).unwrap(), 0);
+    assert_eq!(tag_names(&catalog, &home.at("two")), ["mine"]);
+    assert_eq!(home.at("two").tags[0].name, "mine");
+    assert!(home.at("else").tags.is_empty());
+    // A copy that is made later has it as soon as it is indexed.
+    home.write("three", "the same");
+    home.scan();
+    assert_eq!(tag_names(&catalog, &home.at("three")), ["mine"]);
+    assert_eq!(catalog.tags().unwrap()[0].subjects, 1);
+
+    assert_eq!(catalog.untag_paths(&[tag], &[home.at("three")]).unwrap(), 1);
+    assert_eq!(catalog.untag_paths(&[tag], &[home.at("three")]).unwrap(), 0);
+    assert!(home.at("one").tags.is_empty());
+}
+
+#[test]
+fn folders_empty_files_and_files_without_hash_are_tagged_themselves() {
+    let home = Home::new();
+    home.write("folder/file", "x");
+    home.write("other/file", "x");
+    home.write("empty1", "");
+    home.write("empty2", "");
+    home.scan_with(&ScanOptions { hash: false, ..ScanOptions::default() });
+    let catalog = home.catalog();
+    let tag = catalog.create_tag(NewTag::named("here")).unwrap();
+    let tagged = ["folder", "folder/file", "empty1"];
+    let items: Vec<Item> = tagged.iter().map(|name| home.at(name)).collect();
+    assert_eq!(catalog.tag_paths(tag, &items).unwrap(), 3);
+    home.scan();
+    for name in tagged {
+        assert_eq!(tag_names(&catalog, &home.at(name)), ["here"], "{name}");
+    }
+    for name in ["other", "other/file", "empty2"] {
+        assert!(home.at(name).tags.is_empty(), "{name}");
+    }
+    // Once it has a hash, the tag is taken away from where it was.
+    assert_eq!(catalog.untag_paths(&[tag], &[home.at("folder/file")]).unwrap(), 1);
+    assert!(home.at("folder/file").tags.is_empty());
+}
+
+#[test]
+fn fields_are_set_from_text() {
+    let home = Home::new();
+    let catalog = home.catalog();
+    let parent = catalog.create_tag(NewTag::named("parent")).unwrap();
+    let id = catalog.create_tag(NewTag { parent: Some(parent), ..NewTag::named("child") }).unwrap();
+    catalog
+        .set_tag_fields(id, &[("color", "#f00"), ("description", "red ones"), ("kind", "label")])
+        .unwrap();
+    catalog.set_tag(id, "name", "kid").unwrap();
+    let now = tag(&home, id);
+    assert_eq!((now.name.as_str(), now.color.as_deref()), ("kid", Some("#f00")));
+    assert_eq!((now.parent, now.kind.as_deref()), (Some(parent), Some("label")));
+    catalog.set_tag_fields(id, &[("parent", ""), ("color", "")]).unwrap();
+    assert_eq!((tag(&home, id).parent, tag(&home, id).color), (None, None));
+    catalog.set_tag(id, "parent", "parent").unwrap();
+    assert_eq!(tag(&home, id).parent, Some(parent));
+
+    let invalid = |field, value: &str| {
+        let result = catalog.set_tag(id, field, value);
+        matches!(result, Err(CatalogError::Invalid { .. }))
+    };
+    assert!(invalid("colour", "x") && invalid("name", " ") && invalid("id", "x"));
+    assert!(invalid("name", &"x".repeat(1_025)) && invalid("color", &"x".repeat(1_025)));
+    let none = catalog.set_tag(id, "parent", "nobody");
+    assert!(matches!(none, Err(CatalogError::NotFound { what: "tag", .. })));
+    // Nothing of a refused change is kept.
+    assert!(catalog.set_tag_fields(id, &[("color", "blue"), ("nonsense", "x")]).is_err());
+    assert_eq!(tag(&home, id).color, None);
+}
+
+#[test]
+fn a_tag_is_not_put_under_itself() {
+    let home = Home::new();
+    let catalog = home.catalog();
+    let make =
+        |name: &str, parent| catalog.create_tag(NewTag { parent, ..NewTag::named(name) }).unwrap();
+    let a = make("a", None);
+    let b = make("b", Some(a));
+    let c = make("c", Some(b));
+    for parent in ["a", "b", "c"] {
+        let cycle = catalog.set_tag(a, "parent", parent);
+        assert!(matches!(cycle, Err(CatalogError::TagCycle { .. })), "{parent}");
+    }
+    catalog.set_tag(c, "parent", "a").unwrap();
+    catalog.delete_tag(a).unwrap();
+    assert_eq!(tag(&home, b).parent, Some(a), "what points at nothing is not shown");
+    assert!(matches!(catalog.delete_tag(a), Err(CatalogError::NotFound { .. })));
+    assert!(matches!(catalog.tag_paths(a, &[]), Ok(0)));
+}
+
+#[test]
+fn selectors() {
+    let home = Home::new();
+    let catalog = home.catalog();
+    let old = catalog.create_tag(NewTag::named("work")).unwrap();
+    let new = catalog.create_tag(NewTag::named("work")).unwrap();
+    let hex = catalog.create_tag(NewTag::named("beef")).unwrap();
+    assert_eq!(catalog.select_tags("work").unwrap(), [old, new]);
+    assert_eq!(catalog.select_tag("work").unwrap(), old);
+    assert_eq!(catalog.select_tag("beef").unwrap(), hex);
+    let full = new.to_string();
+    assert_eq!(catalog.select_tags(&full).unwrap(), [new]);
+    assert_eq!(catalog.select_tag(&full[..35]).unwrap(), new);
+    // What all three begin with is ambiguous.
+    let Err(CatalogError::Ambiguous { candidates, .. }) = catalog.select_tag(&full[..4]) else {
+        panic!()
+    };
+    assert_eq!(candidates.len(), 3);
+    assert!(candidates.iter().any(|candidate| candidate.name == "beef"));
+    for none in ["Work", "", "wor", &full[..3]] {
+        assert!(matches!(catalog.select_tags(none), Err(CatalogError::NotFound { .. })), "{none}");
+    }
+    let names: Vec<String> = catalog.tags().unwrap().into_iter().map(|t| t.tag.name).collect();
+    assert_eq!(names, ["beef", "work", "work"]);
+}
