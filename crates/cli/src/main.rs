@@ -1,1 +1,101 @@
-fn main() {}
+//! The program `driftless`: one library of files and tags on all of a person's devices.
+//!
+//! A command runs where the library is open: in the daemon, reached over its socket ([`client`],
+//! [`wire`], [`daemon`]), or in this process if no daemon runs. Either way it is [`execute`] that
+//! runs it, and the [`printer`] that shows what comes of it.
+
+mod answer;
+mod args;
+mod client;
+mod commands;
+mod daemon;
+mod execute;
+mod explain;
+mod failure;
+mod hostname;
+mod output;
+mod places;
+mod printer;
+mod render;
+mod text;
+mod wire;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let as_json = cli.json;
+    log(&cli.command);
+    match commands::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            tell(&failure, as_json);
+            failure.exit.into()
+        }
+    }
+}
+
+/// A command line that cannot be read; or help, which is no error.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let as_json = std::env::args_os().any(|arg| arg == "--json");
+    if as_json && !asked {
+        tell(&usage(error), true);
+        return Exit::Usage.into();
+    }
+    // If even that cannot be printed there is nowhere to say so.
+    drop(error.print());
+    if asked { Exit::Done.into() } else { Exit::Usage.into() }
+}
+
+/// What clap says, as a failure.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let message = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let message: Vec<&str> = message.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let message = message.join(" ");
+    Failure::usage(message.trim_start_matches("error: "))
+}
+
+fn tell(failure: &Failure, as_json: bool) {
+    let told = if as_json {
+        writeln!(io::stdout(), "{}", failure.json())
+    } else {
+        writeln!(
+            io::stderr(),
+            "error: {}\n  {}\n  next: {}",
+            failure.message,
+            failure.effect,
+            failure.next
+        )
+    };
+    // If even that cannot be printed there is nowhere to say so.
+    drop(told);
+}
+
+/// The daemon tells what happens; commands speak of trouble alone.
+fn log(command: &Command) {
+    let usual = if matches!(command, Command::Up(_)) {
+        "warn,driftless=info,driftless_net=info,driftless_catalog=info"
+    } else {
+        "error,driftless=warn,driftless_net=warn,driftless_catalog=warn"
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
+}

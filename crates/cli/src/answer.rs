@@ -1,0 +1,381 @@
+//! Results of commands. Serialised, each is what `--json` prints.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The result of a command that gives one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// A record was made or changed.
+    Record(Record),
+    /// A library was made or joined.
+    Library(Founded),
+    /// A ticket.
+    Invitation(Invitation),
+    /// A joiner showed the ticket.
+    Pairing(Pairing),
+    /// How things stand.
+    Status(Box<StatusReport>),
+    /// How a wait ended.
+    Sync(SyncReport),
+    /// The digests.
+    Digests(BTreeMap<String, String>),
+    /// How a comparison ended.
+    Verified(VerifyReport),
+    /// Settings.
+    Settings(BTreeMap<String, String>),
+    /// Links were cut or are allowed again.
+    Links(LinksReport),
+    /// An address was remembered.
+    Route(RouteReport),
+    /// The daemon was stopped, or there was none.
+    Stopped(StoppedReport),
+    /// A location was scanned.
+    Scans(Vec<ScanReport>),
+    /// Tags were put on files or taken off.
+    Tagged(TaggedReport),
+}
+
+impl Answer {
+    /// What `--json` prints.
+    pub(crate) fn json(&self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Record(it) => serde_json::to_value(it),
+            Self::Library(it) => serde_json::to_value(it),
+            Self::Invitation(it) => serde_json::to_value(it),
+            Self::Pairing(it) => serde_json::to_value(it),
+            Self::Status(it) => serde_json::to_value(it),
+            Self::Sync(it) => serde_json::to_value(it),
+            Self::Digests(it) | Self::Settings(it) => serde_json::to_value(it),
+            Self::Verified(it) => serde_json::to_value(it),
+            Self::Links(it) => serde_json::to_value(it),
+            Self::Route(it) => serde_json::to_value(it),
+            Self::Stopped(it) => serde_json::to_value(it),
+            // A command for one location gives one report.
+            Self::Scans(reports) if reports.len() == 1 => serde_json::to_value(&reports[0]),
+            Self::Scans(reports) => serde_json::to_value(reports),
+            Self::Tagged(it) => serde_json::to_value(it),
+        }
+    }
+}
+
+/// A part of a result that is a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Rows {
+    /// Devices.
+    Devices(Vec<DeviceRow>),
+    /// Links.
+    Peers(Vec<PeerRow>),
+    /// Indexed folders.
+    Locations(Vec<LocationRow>),
+    /// Files, folders and links.
+    Entries(Vec<EntryRow>),
+    /// Tags.
+    Tags(Vec<TagRow>),
+}
+
+impl Rows {
+    /// What `--json` prints of each.
+    pub(crate) fn json(&self) -> Result<Vec<Value>, serde_json::Error> {
+        fn all<T: Serialize>(rows: &[T]) -> Result<Vec<Value>, serde_json::Error> {
+            rows.iter().map(serde_json::to_value).collect()
+        }
+        match self {
+            Self::Devices(rows) => all(rows),
+            Self::Peers(rows) => all(rows),
+            Self::Locations(rows) => all(rows),
+            Self::Entries(rows) => all(rows),
+            Self::Tags(rows) => all(rows),
+        }
+    }
+}
+
+/// A record that a command made or changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    /// What happened to it, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) did: Option<String>,
+}
+
+/// A library that this device belongs to from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Founded {
+    pub(crate) library_id: String,
+    pub(crate) library: String,
+    pub(crate) device_id: String,
+    pub(crate) device: String,
+    pub(crate) dir: String,
+}
+
+/// A ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    pub(crate) ticket: String,
+    pub(crate) expires: String,
+    /// Whether a daemon runs that can answer the joiner.
+    pub(crate) reachable: bool,
+}
+
+/// A joiner that showed a ticket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pairing {
+    pub(crate) code: String,
+    pub(crate) device_id: String,
+    pub(crate) name: String,
+    /// Whether it is a member now.
+    pub(crate) joined: bool,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeviceRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// What its membership is: `active`.
+    pub(crate) state: String,
+    pub(crate) here: bool,
+    pub(crate) online: bool,
+    pub(crate) os: Option<String>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) invited_by: String,
+    pub(crate) since: String,
+}
+
+/// A link to another device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeerRow {
+    pub(crate) device_id: String,
+    pub(crate) name: String,
+    pub(crate) online: bool,
+    pub(crate) paused: bool,
+    pub(crate) route: Option<String>,
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) last_seen: Option<String>,
+    pub(crate) last_failure: Option<String>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// How another device is, compared with this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeerState {
+    pub(crate) device_id: String,
+    pub(crate) name: String,
+    pub(crate) online: bool,
+    /// Change sets that are here and that it has not acknowledged.
+    pub(crate) behind: u64,
+    /// Change sets of it that are not here, as far as is known.
+    pub(crate) ahead: u64,
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// Whether it has everything that is here.
+    pub(crate) acked: bool,
+    pub(crate) met: bool,
+    pub(crate) paused: bool,
+    pub(crate) route: Option<String>,
+    pub(crate) last_seen: Option<String>,
+    pub(crate) last_failure: Option<String>,
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StatusReport {
+    pub(crate) device_id: String,
+    pub(crate) device: String,
+    pub(crate) library_id: String,
+    pub(crate) library: String,
+    /// `uninitialized`, `backfilling`, `catching_up` or `ready`.
+    pub(crate) phase: String,
+    /// While backfilling: how far it is.
+    pub(crate) backfill: Option<Backfill>,
+    /// While catching up: how many change sets are not here.
+    pub(crate) missing: u64,
+    pub(crate) verdict: String,
+    /// Whether the network is on.
+    pub(crate) syncing: bool,
+    pub(crate) http: Option<String>,
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Origin to seq.
+    pub(crate) vector: BTreeMap<String, u64>,
+    pub(crate) peers: Vec<PeerState>,
+    /// Model to rows.
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) quarantined: u64,
+    pub(crate) conflicts: u64,
+    /// File to bytes.
+    pub(crate) sizes: BTreeMap<String, u64>,
+}
+
+/// A lane that is being fetched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Backfill {
+    /// From whom.
+    pub(crate) peer: String,
+    /// Change sets that have come.
+    pub(crate) done: u64,
+    /// Change sets that must come.
+    pub(crate) total: u64,
+}
+
+/// How a wait ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncReport {
+    pub(crate) done: bool,
+    pub(crate) peers: Vec<SyncPeer>,
+}
+
+/// A device's part in a wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncPeer {
+    pub(crate) device_id: String,
+    pub(crate) name: String,
+    /// `done`, `unfinished` or `unreachable`.
+    pub(crate) state: String,
+    pub(crate) behind: u64,
+    pub(crate) ahead: u64,
+}
+
+/// How a comparison ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VerifyReport {
+    pub(crate) equal: bool,
+    pub(crate) peers: Vec<VerifyPeer>,
+    /// Models whose rows do not give the digest that is kept; `null` if nobody looked.
+    pub(crate) rows: Option<Vec<String>>,
+}
+
+/// What comparing with a device came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VerifyPeer {
+    pub(crate) device_id: String,
+    pub(crate) name: String,
+    /// `equal`, `differ`, `not_yet` or `no_answer`.
+    pub(crate) state: String,
+    /// The models that differ.
+    pub(crate) models: Vec<String>,
+}
+
+/// Links that were cut, or may be made again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinksReport {
+    /// Of this device, or of all.
+    pub(crate) device_id: Option<String>,
+    pub(crate) paused: bool,
+}
+
+/// An address that was remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RouteReport {
+    pub(crate) address: SocketAddr,
+}
+
+/// What stopping the daemon came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoppedReport {
+    /// Whether there was one.
+    pub(crate) stopped: bool,
+}
+
+/// An indexed folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LocationRow {
+    pub(crate) id: String,
+    pub(crate) device: String,
+    pub(crate) device_id: String,
+    pub(crate) path: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) path_raw: Option<String>,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) files: u64,
+    pub(crate) dirs: u64,
+    pub(crate) bytes: u64,
+    pub(crate) problems: u64,
+    pub(crate) scanned_at: Option<String>,
+    pub(crate) volume: Option<String>,
+}
+
+/// A file, folder or link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EntryRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) name_raw: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) size: u64,
+    pub(crate) device: String,
+    pub(crate) device_id: String,
+    pub(crate) path: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) path_raw: Option<String>,
+    pub(crate) location: String,
+    pub(crate) modified_at: Option<String>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) content: Option<String>,
+    pub(crate) link_target: Option<String>,
+    pub(crate) tags: Vec<String>,
+}
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TagRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) color: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) parent: Option<String>,
+    pub(crate) kind: Option<String>,
+    /// The tag of the same name that stands for all of them.
+    pub(crate) alias_of: Option<String>,
+    /// How many contents, entries and locations carry it.
+    pub(crate) subjects: u64,
+}
+
+/// What a scan came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ScanReport {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) files: u64,
+    pub(crate) dirs: u64,
+    pub(crate) links: u64,
+    pub(crate) bytes: u64,
+    pub(crate) added: u64,
+    pub(crate) updated: u64,
+    pub(crate) removed: u64,
+    pub(crate) hashed: u64,
+    pub(crate) seconds: f64,
+    pub(crate) problem_count: u64,
+    /// Broken links, names that are not UTF-8.
+    pub(crate) note_count: u64,
+    /// The first of them.
+    pub(crate) problems: Vec<ProblemRow>,
+}
+
+/// Something that a scan could not read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProblemRow {
+    pub(crate) path: String,
+    pub(crate) what: String,
+    pub(crate) message: String,
+}
+
+/// Tags that were put on files or taken off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TaggedReport {
+    /// The tag.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Whether it was put on; else it was taken off.
+    pub(crate) added: bool,
+    /// How many of the files did not have it before, or had it.
+    pub(crate) changed: u64,
+    pub(crate) files: u64,
+}

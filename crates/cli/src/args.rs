@@ -1,0 +1,246 @@
+//! The command line: what can be said, and how it is explained.
+
+mod file;
+mod locate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use file::FileArg;
+pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
+
+/// One library of files, tags and notes, the same on all of your devices, without a server.
+#[derive(Parser, Debug)]
+#[command(
+    name = "driftless",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Begin with `driftless init`, then `driftless up`; on a second device, `driftless join`.\n\
+                  Exit codes: 0 done, 1 failed, 2 bad usage, 3 not found, 4 refused, 5 not yet."
+)]
+pub(crate) struct Cli {
+    /// The library's directory [default: the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "DRIFTLESS_DIR", hide_env_values = true)]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program can be asked.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show it: several devices on this machine pair, index a folder, edit, part and meet again
+    Demo(DemoArgs),
+    /// Create a library, with this device as its first member
+    Init(InitArgs),
+    /// Run the daemon: keep this device in sync, until it is stopped
+    Up(UpArgs),
+    /// Stop the daemon
+    Down,
+    /// Join a library with a ticket from one of its devices
+    Join(JoinArgs),
+    #[command(flatten)]
+    Library(LibraryCommand),
+    /// Run one operation for each line of the standard input, each its own commit
+    #[command(
+        long_about = "Run one operation for each line of the standard input, each its own commit.\n\n\
+        A line is a JSON array with the words of a command: [\"tag\", \"create\", \"holiday\"]. For each \
+        line one line of JSON comes out, in the same order: what the command gives with --json, or its \
+        error. An error does not stop the batch; the exit code is then 1."
+    )]
+    Batch,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What is done with an open library: by the daemon if one runs, else by the command itself.
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum LibraryCommand {
+    /// Make a ticket that lets one device join
+    Invite(InviteArgs),
+    /// List the library's devices, or rename one
+    Devices {
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
+    /// Show the links to other devices; add an address, cut links and let them be made again
+    Peers {
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
+    #[command(flatten)]
+    Catalog(locate::CatalogCommand),
+    /// Say how things stand: with which devices this one is up to date, and what is missing where
+    Status {
+        /// Go on showing it until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Wait until every device has everything that is here and gave everything that it has
+    Sync(SyncArgs),
+    /// Print the digests; equal on two devices exactly when their synced data are equal
+    Digest,
+    /// Print every synced record as a line of JSON, in an order that is the same everywhere
+    Dump {
+        /// With lives, versions and their stamps
+        #[arg(long)]
+        stamps: bool,
+    },
+    /// Compare the digests with those of every device that can be reached
+    Verify(VerifyArgs),
+    /// Show or change settings of this device
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArgs {
+    /// How many devices
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
+    pub(crate) devices: u8,
+    /// The folder to index [default: a small one that is made for it]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Leave the devices' directories behind
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InitArgs {
+    /// The library's name
+    #[arg(long, value_name = "NAME", default_value = "library")]
+    pub(crate) name: String,
+    /// This device's name [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device_name: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct UpArgs {
+    /// Where to listen for other devices, such as 0.0.0.0:7700; port 0 picks one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// No relay, no discovery, no look-ups: only addresses that are known
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct JoinArgs {
+    /// The ticket, as `driftless invite` printed it
+    pub(crate) ticket: String,
+    /// This device's name [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device_name: Option<String>,
+    /// Do not ask whether both devices show the same code
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// No relay, no discovery, no look-ups: only the addresses in the ticket
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InviteArgs {
+    /// How long the ticket can be used, such as 10m or 2h
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub(crate) expires: String,
+    /// Show the ticket as a QR code as well
+    #[arg(long)]
+    pub(crate) qr: bool,
+    /// Stay until somebody joins, and show the code to compare. The client decides.
+    #[arg(skip)]
+    pub(crate) attend: bool,
+}
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum DevicesCommand {
+    /// Give a device another name
+    Rename {
+        /// A device: its name, its id, or the first digits of that
+        device: String,
+        /// The new name
+        name: String,
+    },
+}
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum PeersCommand {
+    /// Remember an address at which another device may be found
+    Add {
+        /// An address with a port, such as 192.168.1.20:7700
+        addr: SocketAddr,
+    },
+    /// Cut the link to a device, or to all, until it is resumed
+    Pause {
+        /// A device: its name, its id, or the first digits of that
+        device: Option<String>,
+    },
+    /// Let links be made again
+    Resume {
+        /// A device: its name, its id, or the first digits of that
+        device: Option<String>,
+    },
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncArgs {
+    /// How long to wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub(crate) wait: f64,
+    /// Do not count devices that cannot be reached
+    #[arg(long)]
+    pub(crate) reachable: bool,
+    /// If no daemon runs: no relay, no discovery, no look-ups
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VerifyArgs {
+    /// First recompute the digests from the rows
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// If no daemon runs: no relay, no discovery, no look-ups
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ConfigCommand {
+    /// Print one setting, or all
+    Get {
+        /// max_drift, relay or discovery
+        key: Option<String>,
+    },
+    /// Change a setting
+    Set {
+        /// max_drift, relay or discovery
+        key: String,
+        /// A time such as 90s for max_drift; on or off for the others
+        value: String,
+    },
+}
+
+/// Seconds from a person: not negative, and no more than a year.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=31_536_000.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds, such as 30".to_owned()),
+    }
+}

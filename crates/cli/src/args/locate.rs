@@ -1,0 +1,146 @@
+//! The catalogue's part of the command line: locations, files, tags.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::FileArg;
+
+/// What is done with the catalogue of files.
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum CatalogCommand {
+    /// Folders of this device that are indexed
+    Location {
+        #[command(subcommand)]
+        command: LocationCommand,
+    },
+    /// List a folder of any device, as the catalogue has it; without a path, all locations
+    Ls(LsArgs),
+    /// Find files on all devices
+    Find(FindArgs),
+    /// Tags, which follow the content of a file to every device and copy
+    Tag {
+        #[command(subcommand)]
+        command: TagCommand,
+    },
+}
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum LocationCommand {
+    /// Index a folder; done when the first scan is done
+    Add {
+        /// The folder
+        #[arg(value_name = "PATH", value_parser = FileArg::parser())]
+        path: FileArg,
+        /// Do not read the files: no content hashes, so no tags on them
+        #[arg(long)]
+        no_hash: bool,
+    },
+    /// List the locations of all devices
+    Ls,
+    /// Forget a location and its files in the catalogue; the files themselves stay
+    Rm {
+        /// A location of this device: its id, the first digits of that, its name or its path
+        #[arg(value_name = "ID")]
+        location: String,
+    },
+    /// Look again at a location, or at all of this device
+    Rescan {
+        /// A location of this device: its id, the first digits of that, its name or its path
+        #[arg(value_name = "ID")]
+        location: Option<String>,
+        /// Do not read the files
+        #[arg(long)]
+        no_hash: bool,
+    },
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LsArgs {
+    /// A folder: a path on this device, or DEVICE:/path
+    #[arg(value_name = "PATH", value_parser = FileArg::parser())]
+    pub(crate) path: Option<FileArg>,
+    /// The device that has it: its name, its id, or the first digits of that
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FindArgs {
+    /// A part of the name; case does not matter
+    pub(crate) text: Option<String>,
+    /// The name begins with the text
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Only files that carry this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Only entries of this kind
+    #[arg(long)]
+    pub(crate) kind: Option<KindArg>,
+    /// Only entries of this device
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// One line for each: with --json a JSON object, else the path
+    #[arg(long)]
+    pub(crate) lines: bool,
+}
+
+/// A kind of entry.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum KindArg {
+    /// Files
+    File,
+    /// Folders
+    Dir,
+    /// Links
+    Link,
+}
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum TagCommand {
+    /// Create a tag
+    Create {
+        /// Its name
+        name: String,
+        /// Its colour, such as red or #c02020
+        #[arg(long)]
+        color: Option<String>,
+        /// The tag that it stands under
+        #[arg(long, value_name = "TAG")]
+        parent: Option<String>,
+    },
+    /// Change a tag: name=, color=, description=, parent=; nothing after the sign empties a field
+    Set {
+        /// A tag: its name, its id, or the first digits of that
+        tag: String,
+        /// What to set
+        #[arg(value_name = "FIELD=VALUE", required = true)]
+        fields: Vec<String>,
+    },
+    /// Delete a tag
+    Rm {
+        /// A tag: its name, its id, or the first digits of that
+        tag: String,
+    },
+    /// List the tags
+    Ls,
+    /// Put a tag on files
+    Add {
+        /// A tag: its name, its id, or the first digits of that
+        tag: String,
+        /// Files: paths on this device, or DEVICE:/path
+        #[arg(value_name = "PATH", required = true, value_parser = FileArg::parser())]
+        files: Vec<FileArg>,
+    },
+    /// Take a tag off files
+    Remove {
+        /// A tag: its name, its id, or the first digits of that
+        tag: String,
+        /// Files: paths on this device, or DEVICE:/path
+        #[arg(value_name = "PATH", required = true, value_parser = FileArg::parser())]
+        files: Vec<FileArg>,
+    },
+}

@@ -1,0 +1,144 @@
+//! From the command line to whoever does the work.
+
+mod batch;
+mod join;
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use driftless::Library;
+use driftless_catalog::models;
+
+use crate::answer::{Answer, Founded, StoppedReport};
+use crate::args::{
+    CatalogCommand, Cli, Command, InitArgs, InviteArgs, LibraryCommand, LocationCommand, TagCommand,
+};
+use crate::client::{Connection, Reached, reach};
+use crate::execute::{Context, execute};
+use crate::failure::{Exit, Failure};
+use crate::output::Output as _;
+use crate::places::{Places, Surroundings};
+use crate::printer::{Look, Printer};
+use crate::wire::Request;
+use crate::{daemon, hostname};
+
+/// Runs what the command line says.
+pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
+    let places = || Places::new(cli.dir.clone(), &Surroundings::here());
+    match cli.command {
+        Command::Demo(_) => Err(Failure::internal("demo")),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "driftless", &mut io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Init(args) => init(&places()?, &args, cli.json),
+        Command::Up(args) => daemon::up(&places()?, &args, cli.json),
+        Command::Down => down(&places()?, cli.json),
+        Command::Join(args) => join::run(&places()?, &args, cli.json),
+        Command::Batch => batch::run(&places()?),
+        Command::Library(command) => library(&places()?, command, cli.json),
+    }
+}
+
+fn init(places: &Places, args: &InitArgs, json: bool) -> Result<Exit, Failure> {
+    let device = args.device_name.clone().unwrap_or_else(hostname::device_name);
+    let library = Library::create(&places.dir, &models(), &args.name, &device)?;
+    let founded = founded(&library, &device)?;
+    print(Answer::Library(founded), json)
+}
+
+/// What there is to say of a library that this device belongs to from now on.
+fn founded(library: &Library, device: &str) -> Result<Founded, Failure> {
+    Ok(Founded {
+        library_id: library.id().to_string(),
+        library: library.name()?,
+        device_id: library.device_id().to_string(),
+        device: device.to_owned(),
+        dir: library.dir().display().to_string(),
+    })
+}
+
+fn print(answer: Answer, json: bool) -> Result<Exit, Failure> {
+    let mut printer = Printer::new(Look { json, ..Look::default() });
+    let printed = printer.answer(answer).and_then(|()| printer.finish());
+    printed.map_err(|error| Failure::io("writing the output", &error))?;
+    Ok(Exit::Done)
+}
+
+fn down(places: &Places, json: bool) -> Result<Exit, Failure> {
+    let stopped = match Connection::open(places)? {
+        None if !places.dir.join("library.db").exists() => {
+            let message = format!("{} holds no library", places.dir.display());
+            return Err(Failure::not_found("no_library", message).next("driftless init"));
+        }
+        None => false,
+        Some(mut daemon) => {
+            daemon.run(&Request::Down, &mut Printer::new(Look::default()))?;
+            daemon.wait_for_end()?;
+            true
+        }
+    };
+    print(Answer::Stopped(StoppedReport { stopped }), json)
+}
+
+/// A command that works with an open library.
+fn library(places: &Places, mut command: LibraryCommand, json: bool) -> Result<Exit, Failure> {
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::io("finding the working directory", &error))?;
+    resolve(&mut command, &cwd);
+    let look = look(&command, json);
+    if let LibraryCommand::Invite(InviteArgs { attend, .. }) = &mut command {
+        // Scripts are not kept waiting.
+        *attend = !json && io::stdout().is_terminal() && io::stdin().is_terminal();
+    }
+    let watch = matches!(command, LibraryCommand::Status { watch: true });
+    let mut printer = Printer::new(look);
+    let mut reached = reach(places)?;
+    loop {
+        let result = match &mut reached {
+            Reached::Daemon(daemon) => daemon.run(&Request::Run(command.clone()), &mut printer),
+            Reached::Open(library) => {
+                execute(Context::alone(library), command.clone(), &mut printer)
+            }
+        };
+        let finished = printer.finish();
+        let exit = result?;
+        finished.map_err(|error| Failure::io("writing the output", &error))?;
+        if !watch {
+            return Ok(exit);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+/// How often `status --watch` looks.
+const WATCH_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn look(command: &LibraryCommand, json: bool) -> Look {
+    let lines = matches!(
+        command,
+        LibraryCommand::Catalog(CatalogCommand::Find(args)) if args.lines
+    );
+    let qr = matches!(command, LibraryCommand::Invite(InviteArgs { qr: true, .. }));
+    let repaint = matches!(command, LibraryCommand::Status { watch: true });
+    Look { json, lines, repaint, qr }
+}
+
+/// Makes the paths of a command absolute, as the daemon is somewhere else.
+fn resolve(command: &mut LibraryCommand, cwd: &Path) {
+    let LibraryCommand::Catalog(command) = command else { return };
+    match command {
+        CatalogCommand::Location { command: LocationCommand::Add { path, .. } } => {
+            path.resolve(cwd)
+        }
+        // A path of another device is absolute already.
+        CatalogCommand::Ls(args) if args.device.is_none() => {
+            args.path.iter_mut().for_each(|path| path.resolve(cwd));
+        }
+        CatalogCommand::Tag {
+            command: TagCommand::Add { files, .. } | TagCommand::Remove { files, .. },
+        } => files.iter_mut().for_each(|file| file.resolve(cwd)),
+        _ => {}
+    }
+}

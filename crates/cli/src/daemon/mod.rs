@@ -1,0 +1,194 @@
+//! The daemon: it has the library open, stays in sync, and does what clients ask over its socket.
+
+mod clients;
+mod serve;
+
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use driftless::{Error, Library, StoreError, SyncOptions};
+use driftless_catalog::models;
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::args::UpArgs;
+use crate::client::Connection;
+use crate::failure::{Exit, Failure};
+use crate::places::Places;
+use crate::text;
+use clients::Clients;
+
+/// How long a starting daemon waits for a command that has the library open.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How long clients are given to have their answers when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why the daemon ends.
+pub(crate) enum Stop {
+    /// A signal.
+    Signal,
+    /// A client asked. The connection is closed when all is over.
+    Asked(UnixStream),
+    /// No more clients can come.
+    Broken(io::Error),
+}
+
+/// Runs the daemon until it is stopped.
+pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, Failure> {
+    let (stop, stopped) = channel();
+    let signals = watch_signals(stop.clone())?;
+    let library = Arc::new(open(places)?);
+    library.sync(SyncOptions { listen: args.listen, offline: args.offline })?;
+    let socket = places.make_socket_dir()?;
+    let listener = listen(&socket)?;
+    let clients = Arc::new(Clients::default());
+    accept(listener, library.clone(), clients.clone(), stop)?;
+    tell_ready(&library, as_json)?;
+    // Without senders nobody could end it any more.
+    let why = stopped.recv().ok();
+    clients.close_door(&socket);
+    clients.farewell();
+    library.stop_sync();
+    close(library);
+    signals.close();
+    match why {
+        Some(Stop::Broken(error)) => Err(Failure::io("listening for commands", &error)
+            .effect("What was committed is safe.")
+            .next("driftless up")),
+        Some(Stop::Asked(client)) => {
+            // It learns of the end by this, and not sooner. One that has gone need not learn of it.
+            drop(client.shutdown(Shutdown::Both));
+            Ok(Exit::Done)
+        }
+        Some(Stop::Signal) | None => Ok(Exit::Done),
+    }
+}
+
+fn watch_signals(stop: Sender<Stop>) -> Result<signal_hook::iterator::Handle, Failure> {
+    let watching = |error: &io::Error| Failure::io("watching for signals", error);
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| watching(&error))?;
+    let handle = signals.handle();
+    std::thread::Builder::new()
+        .name("driftless-signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                tracing::info!(signal, "stopping");
+                if stop.send(Stop::Signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| watching(&error))?;
+    Ok(handle)
+}
+
+/// Opens the library. A command that has it open is waited for; a daemon is not.
+fn open(places: &Places) -> Result<Library, Failure> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Library::open(&places.dir, &models()) {
+            Err(Error::Store(StoreError::Locked { .. })) => {}
+            other => return Ok(other?),
+        }
+        if Connection::open(places)?.is_some() {
+            let message = format!("a daemon runs for {} already", places.dir.display());
+            return Err(Failure::refused("already_up", message).next("driftless status"));
+        }
+        if Instant::now() >= deadline {
+            let message = format!("another process has {} open", places.dir.display());
+            return Err(Failure::refused("locked", message)
+                .next("run it again when the other process has ended"));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// Listens at `socket`. We have the library's lock, so whatever is there was left behind.
+fn listen(socket: &Path) -> Result<UnixListener, Failure> {
+    remove(socket);
+    let failed =
+        |error: io::Error| Failure::io(&format!("listening at {}", socket.display()), &error);
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    // Its folder lets nobody else in to begin with.
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn remove(socket: &Path) {
+    if let Err(error) = std::fs::remove_file(socket)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(socket = %socket.display(), %error, "the socket cannot be removed");
+    }
+}
+
+fn accept(
+    listener: UnixListener,
+    library: Arc<Library>,
+    clients: Arc<Clients>,
+    stop: Sender<Stop>,
+) -> Result<(), Failure> {
+    std::thread::Builder::new()
+        .name("driftless-accept".to_owned())
+        .spawn(move || {
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => clients.take(stream, &library, &stop),
+                    Err(error) => {
+                        drop(stop.send(Stop::Broken(error)));
+                        return;
+                    }
+                }
+                if clients.are_over() {
+                    return;
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|error| Failure::io("starting a thread", &error))
+}
+
+fn tell_ready(library: &Library, as_json: bool) -> Result<(), Failure> {
+    let listening = library.listening();
+    let line = if as_json {
+        let device_id = library.device_id().to_string();
+        json!({"ready": true, "device_id": device_id, "listen": listening, "http": null})
+            .to_string()
+    } else {
+        let members = library.members()?;
+        let here = members.iter().find(|member| member.here);
+        let device = here.map_or("this device", |member| &member.name);
+        let at: Vec<String> = listening.iter().map(ToString::to_string).collect();
+        let (library, device) = (text::plain(&library.name()?), text::plain(device));
+        format!("{device} is up with the library {library:?}, listening at {}", at.join(", "))
+    };
+    let mut out = io::stdout().lock();
+    let told = writeln!(out, "{line}").and_then(|()| out.flush());
+    told.map_err(|error| Failure::io("writing to the standard output", &error))
+}
+
+/// Closes the library, which is ours alone unless a client's command still runs.
+fn close(library: Arc<Library>) {
+    let deadline = Instant::now() + FAREWELL;
+    let mut library = library;
+    loop {
+        match Arc::try_unwrap(library) {
+            Ok(library) => return library.close(),
+            Err(shared) if Instant::now() < deadline => library = shared,
+            Err(_) => {
+                tracing::warn!("a command is still running; it ends with the daemon");
+                return;
+            }
+        }
+        std::thread::sleep(FAREWELL_PAUSE);
+    }
+}

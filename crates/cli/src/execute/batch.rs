@@ -1,0 +1,227 @@
+//! `batch`: many operations, each its own commit, their results in order.
+//!
+//! Operations that cannot see each other run side by side, so that the disk makes many of their
+//! commits durable at once; all others wait until those before them have ended. Either way the
+//! outcome is that of running them one after another.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::{Context, execute, gone};
+use crate::answer::{Answer, Rows};
+use crate::args::{CatalogCommand, LibraryCommand, TagCommand};
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, Progress};
+use crate::wire::Step;
+
+/// Operations that run side by side at most.
+const SIDE_BY_SIDE: usize = 64;
+
+/// Runs all steps, and gives one line of JSON for each. [`Exit::Failed`] if one of them failed.
+pub(crate) fn run(
+    context: Context<'_>,
+    steps: impl Iterator<Item = io::Result<Step>> + Send,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let (jobs, queue) = channel();
+    let queue = Mutex::new(queue);
+    let running = Running::default();
+    let (results, ordered) = channel();
+    std::thread::scope(|scope| {
+        let (queue, running) = (&queue, &running);
+        let schedule = move || {
+            let mut schedule = Schedule { running, jobs, results, workers: 0 };
+            schedule.all(steps, || {
+                scope.spawn(move || work(context, queue, running));
+            })
+        };
+        let scheduler = scope.spawn(schedule);
+        let mut exit = Exit::Done;
+        for result in ordered {
+            let outcome = result.try_recv().or_else(|_| {
+                out.flush().map_err(gone)?;
+                let missing = |_| Failure::internal("an operation of the batch gave no result");
+                result.recv().map_err(missing)
+            });
+            let (line, ok) = outcome?;
+            if !ok {
+                exit = Exit::Failed;
+            }
+            out.line(line).map_err(gone)?;
+        }
+        match scheduler.join() {
+            Ok(Ok(())) => Ok(exit),
+            Ok(Err(error)) => Err(Failure::io("reading the batch", &error)
+                .effect("The operations that were answered are done; the others were not begun.")),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// A line of JSON, and whether the operation went well.
+type Outcome = (String, bool);
+
+struct Job {
+    command: LibraryCommand,
+    outcome: Sender<Outcome>,
+}
+
+/// What operations have in common that may run side by side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Class {
+    CreateTag,
+    AddTag,
+    RemoveTag,
+}
+
+fn class(command: &LibraryCommand) -> Option<Class> {
+    let LibraryCommand::Catalog(CatalogCommand::Tag { command }) = command else { return None };
+    match command {
+        TagCommand::Create { parent: None, .. } => Some(Class::CreateTag),
+        TagCommand::Add { .. } => Some(Class::AddTag),
+        TagCommand::Remove { .. } => Some(Class::RemoveTag),
+        _ => None,
+    }
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Running {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Running {
+    fn wait_for_at_most(&self, limit: usize) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = self.changed.wait_while(count, |count| *count > limit);
+        drop(below.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn add(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+}
+
+/// Counts an operation out, however it ends.
+struct Ended<'a>(&'a Running);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+struct Schedule<'a> {
+    running: &'a Running,
+    jobs: Sender<Job>,
+    results: Sender<Receiver<Outcome>>,
+    workers: usize,
+}
+
+impl Schedule<'_> {
+    fn all(
+        &mut self,
+        steps: impl Iterator<Item = io::Result<Step>>,
+        mut hire: impl FnMut(),
+    ) -> io::Result<()> {
+        let mut now = None;
+        for step in steps {
+            let (outcome, result) = channel();
+            // If nobody prints any more, nothing more needs to be done.
+            if self.results.send(result).is_err() {
+                break;
+            }
+            let command = match step? {
+                Ok(command) => command,
+                Err(failure) => {
+                    drop(outcome.send((failure.json().to_string(), false)));
+                    continue;
+                }
+            };
+            let next = class(&command);
+            let together = next.is_some() && next == now;
+            if !together {
+                self.running.wait_for_at_most(0);
+            }
+            now = next;
+            self.running.wait_for_at_most(SIDE_BY_SIDE - 1);
+            self.running.add();
+            if self.workers < SIDE_BY_SIDE && (self.workers == 0 || together) {
+                self.workers += 1;
+                hire();
+            }
+            if self.jobs.send(Job { command, outcome }).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn work(context: Context<'_>, queue: &Mutex<Receiver<Job>>, running: &Running) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { command, outcome }) = next else { return };
+        let ended = Ended(running);
+        let result = one(context, command);
+        // Once it is counted out, the next may build on it.
+        drop(ended);
+        // If nobody prints any more, nobody needs the result.
+        drop(outcome.send(result));
+    }
+}
+
+fn one(context: Context<'_>, command: LibraryCommand) -> Outcome {
+    let mut collected = Collected::default();
+    match execute(context, command, &mut collected) {
+        Ok(exit) => (collected.value().to_string(), exit == Exit::Done),
+        Err(failure) => (failure.json().to_string(), false),
+    }
+}
+
+/// Keeps what a command gives, for one line.
+#[derive(Default)]
+struct Collected {
+    answer: Option<Value>,
+    rows: Option<Vec<Value>>,
+}
+
+impl Collected {
+    fn value(self) -> Value {
+        self.answer.or(self.rows.map(Value::Array)).unwrap_or(Value::Null)
+    }
+}
+
+impl Output for Collected {
+    fn progress(&mut self, _: Progress) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn note(&mut self, _: String) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: Answer) -> io::Result<()> {
+        self.answer = Some(answer.json()?);
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: Rows) -> io::Result<()> {
+        self.rows.get_or_insert_default().append(&mut rows.json()?);
+        Ok(())
+    }
+
+    fn line(&mut self, line: String) -> io::Result<()> {
+        self.rows.get_or_insert_default().push(serde_json::from_str(&line)?);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! `ls` and `find`.
+
+use data_encoding::BASE64;
+use driftless::core::id::hex;
+use driftless_catalog::{Catalog, EntryKind, FindQuery, Item, Listing, MAX_LISTED};
+
+use super::{Context, gone};
+use crate::answer::{EntryRow, Rows};
+use crate::args::{FindArgs, KindArg, LsArgs};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::text::{count, signed_time};
+
+/// Entries that are handed on at a time.
+const CHUNK: usize = 500;
+
+pub(super) fn ls(
+    context: Context<'_>,
+    args: &LsArgs,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let catalog = Catalog::new(context.library);
+    let device = args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?;
+    let path = args.path.as_ref().map(|path| path.as_os_str());
+    hand_on(&catalog.ls(path, device)?, out)
+}
+
+pub(super) fn find(
+    context: Context<'_>,
+    args: &FindArgs,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let catalog = Catalog::new(context.library);
+    let limit = args.limit.map_or(MAX_LISTED, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let query = FindQuery {
+        text: args.text.clone(),
+        prefix: args.prefix,
+        tags: args.tag.as_deref().map(|tag| catalog.select_tags(tag)).transpose()?,
+        kind: args.kind.map(kind),
+        device: args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?,
+        limit: Some(limit),
+    };
+    hand_on(&catalog.find(&query)?, out)
+}
+
+fn kind(kind: KindArg) -> EntryKind {
+    match kind {
+        KindArg::File => EntryKind::File,
+        KindArg::Dir => EntryKind::Dir,
+        KindArg::Link => EntryKind::Link,
+    }
+}
+
+fn hand_on(listing: &Listing, out: &mut dyn Output) -> Result<Exit, Failure> {
+    if listing.items.is_empty() {
+        out.rows(Rows::Entries(Vec::new())).map_err(gone)?;
+    }
+    for items in listing.items.chunks(CHUNK) {
+        out.rows(Rows::Entries(items.iter().map(row).collect())).map_err(gone)?;
+    }
+    if listing.more {
+        let shown = listing.items.len() as u64;
+        out.note(format!("There are more than these {}.", count(shown))).map_err(gone)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(item: &Item) -> EntryRow {
+    EntryRow {
+        id: item.id.to_string(),
+        name: item.name.clone(),
+        name_raw: item.name_raw.as_deref().map(|raw| BASE64.encode(raw)),
+        kind: item.kind.as_str().to_owned(),
+        // Rows come from other devices; a size below nothing is nothing.
+        size: u64::try_from(item.size).unwrap_or(0),
+        device: item.device_name.clone(),
+        device_id: item.device.to_string(),
+        path: item.path.clone(),
+        path_raw: item.path_raw.as_deref().map(|raw| BASE64.encode(raw)),
+        location: item.location.to_string(),
+        modified_at: item.modified_at.map(signed_time),
+        created_at: item.created_at.map(signed_time),
+        content: item.content.as_ref().map(|hash| hex(hash)),
+        link_target: item.link_target.clone(),
+        tags: item.tags.iter().map(|tag| tag.name.clone()).collect(),
+    }
+}

@@ -1,0 +1,164 @@
+//! `location`.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use data_encoding::BASE64;
+use driftless::Uuid;
+use driftless_catalog::{
+    Added, Catalog, CatalogError, LocationInfo, ScanOptions, ScanPhase, ScanProgress,
+};
+
+use super::{Context, gone};
+use crate::answer::{Answer, LocationRow, ProblemRow, Record, Rows, ScanReport};
+use crate::args::LocationCommand;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, Progress, Throttle};
+use crate::text::{bytes, count, duration, plain, plural, signed_time};
+
+/// Problems that a report names; it counts all.
+const NAMED: usize = 100;
+
+pub(super) fn run(
+    context: Context<'_>,
+    command: LocationCommand,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let catalog = Catalog::new(context.library);
+    let answer = match command {
+        LocationCommand::Ls => {
+            let rows = catalog.locations()?.iter().map(row).collect();
+            out.rows(Rows::Locations(rows)).map_err(gone)?;
+            return Ok(Exit::Done);
+        }
+        LocationCommand::Add { path, no_hash } => {
+            let path = Path::new(path.as_os_str());
+            let added = scan(context, !no_hash, out, |options, tell| {
+                catalog.add_location(path, options, tell)
+            })?;
+            Answer::Scans(vec![report(&added)])
+        }
+        LocationCommand::Rescan { location, no_hash } => {
+            let mut reports = Vec::new();
+            for id in chosen(catalog, location.as_deref())? {
+                let added = scan(context, !no_hash, out, |options, tell| {
+                    catalog.rescan(id, options, tell)
+                })?;
+                reports.push(report(&added));
+            }
+            Answer::Scans(reports)
+        }
+        LocationCommand::Rm { location } => {
+            let info = catalog.select_location(&location)?;
+            let removed = catalog.remove_location(info.location.id)?;
+            let entries = plural(removed, "entry", "entries");
+            let did = format!("{} is forgotten, with {entries}", info.location.path);
+            Answer::Record(Record { id: info.location.id.to_string(), did: Some(did) })
+        }
+    };
+    out.answer(answer).map_err(gone)?;
+    Ok(Exit::Done)
+}
+
+/// The location that was named, or all of this device.
+fn chosen(catalog: Catalog<'_>, selector: Option<&str>) -> Result<Vec<Uuid>, Failure> {
+    if let Some(selector) = selector {
+        return Ok(vec![catalog.select_location(selector)?.location.id]);
+    }
+    let own: Vec<LocationInfo> =
+        catalog.locations()?.into_iter().filter(|info| info.here).collect();
+    if own.is_empty() {
+        let message = "no folder of this device is indexed";
+        return Err(Failure::not_found("no_location", message).next("driftless location add PATH"));
+    }
+    Ok(own.into_iter().map(|info| info.location.id).collect())
+}
+
+/// Scans, and tells how far it is. The scan stops if nobody listens any more or the daemon ends.
+fn scan(
+    context: Context<'_>,
+    hash: bool,
+    out: &mut dyn Output,
+    scan: impl FnOnce(&ScanOptions, &mut dyn FnMut(&ScanProgress)) -> Result<Added, CatalogError>,
+) -> Result<Added, Failure> {
+    let options = ScanOptions { hash, ..ScanOptions::default() };
+    let cancel = options.cancel.clone();
+    let mut throttle = Throttle::new();
+    let mut tell = |progress: &ScanProgress| {
+        let heard = !throttle.is_due() || out.progress(words(progress)).is_ok();
+        if !heard || context.stopping.load(Ordering::Relaxed) {
+            cancel.cancel();
+        }
+    };
+    Ok(scan(&options, &mut tell)?)
+}
+
+fn words(progress: &ScanProgress) -> Progress {
+    let found = count(progress.counts.entries());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate")]
+    let whole = |rate: f64| rate as u64;
+    let mut text = match progress.phase {
+        ScanPhase::Walking => format!("looking: {found} found"),
+        ScanPhase::Hashing | ScanPhase::Done => {
+            format!("reading: {} of {found} found", bytes(progress.hashed_bytes))
+        }
+    };
+    if let Some(rate) = progress.entries_per_second {
+        text.push_str(&format!(", {}/s", count(whole(rate))));
+    }
+    if let Some(rate) = progress.bytes_per_second {
+        text.push_str(&format!(", {}/s", bytes(whole(rate))));
+    }
+    if let Some(remaining) = progress.remaining {
+        text.push_str(&format!(", {} remaining", duration(remaining)));
+    }
+    if progress.problems > 0 {
+        text.push_str(&format!(", {}", plural(progress.problems, "problem", "problems")));
+    }
+    Progress { text }
+}
+
+fn report(added: &Added) -> ScanReport {
+    let problem = |problem: &driftless_catalog::scan::Problem| ProblemRow {
+        path: problem.path.display().to_string(),
+        what: problem.what.as_str().to_owned(),
+        message: plain(&crate::explain::words(problem)),
+    };
+    ScanReport {
+        id: added.id.to_string(),
+        path: added.path.display().to_string(),
+        files: added.counts.files,
+        dirs: added.counts.dirs,
+        links: added.counts.links,
+        bytes: added.counts.bytes,
+        added: added.changes.added,
+        updated: added.changes.updated,
+        removed: added.changes.removed,
+        hashed: added.hashed,
+        seconds: added.elapsed.as_secs_f64(),
+        problem_count: added.problem_count,
+        note_count: added.note_count,
+        problems: added.problems.iter().take(NAMED).map(problem).collect(),
+    }
+}
+
+fn row(info: &LocationInfo) -> LocationRow {
+    let location = &info.location;
+    // Rows come from other devices; a count below nothing is nothing.
+    let number = |count: i64| u64::try_from(count).unwrap_or(0);
+    LocationRow {
+        id: location.id.to_string(),
+        device: info.device_name.clone(),
+        device_id: info.device.to_string(),
+        path: location.path.clone(),
+        path_raw: location.path_raw.as_deref().map(|raw| BASE64.encode(raw)),
+        name: location.name.clone(),
+        state: location.state.clone(),
+        files: number(location.files),
+        dirs: number(location.dirs),
+        bytes: number(location.bytes),
+        problems: number(location.problems),
+        scanned_at: location.scanned_at.map(signed_time),
+        volume: info.volume.as_ref().map(|volume| volume.name.clone()),
+    }
+}

@@ -1,0 +1,93 @@
+//! What commands do with an open library, whoever has it open: the daemon, or the command itself.
+
+mod batch;
+mod config;
+mod devices;
+mod dump;
+mod files;
+mod invite;
+mod locations;
+mod peers;
+mod select;
+mod status;
+mod sync;
+mod tags;
+mod verdict;
+mod verify;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+
+use driftless::{Library, SyncOptions};
+
+use crate::args::{CatalogCommand, LibraryCommand};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+pub(crate) use batch::run as run_batch;
+
+/// An open library, and whose.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) library: &'a Library,
+    /// Whether it is a daemon's, whose network stays on.
+    pub(crate) daemon: bool,
+    /// Set when long work is to end.
+    pub(crate) stopping: &'a AtomicBool,
+}
+
+/// Runs a command. `Ok` can be [`Exit::NotYet`]: then the answer tells why.
+pub(crate) fn execute(
+    context: Context<'_>,
+    command: LibraryCommand,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    match command {
+        LibraryCommand::Invite(args) => invite::run(context, &args, out),
+        LibraryCommand::Devices { command } => devices::run(context, command, out),
+        LibraryCommand::Peers { command } => peers::run(context, command, out),
+        LibraryCommand::Catalog(command) => match command {
+            CatalogCommand::Location { command } => locations::run(context, command, out),
+            CatalogCommand::Ls(args) => files::ls(context, &args, out),
+            CatalogCommand::Find(args) => files::find(context, &args, out),
+            CatalogCommand::Tag { command } => tags::run(context, command, out),
+        },
+        LibraryCommand::Status { .. } => status::run(context, out),
+        LibraryCommand::Sync(args) => sync::run(context, &args, out),
+        LibraryCommand::Digest => status::digest(context, out),
+        LibraryCommand::Dump { stamps } => dump::run(context, stamps, out),
+        LibraryCommand::Verify(args) => verify::run(context, &args, out),
+        LibraryCommand::Config { command } => config::run(context, command, out),
+    }
+}
+
+/// Nobody listens any more.
+pub(crate) fn gone(error: io::Error) -> Failure {
+    Failure::io("handing on the result", &error)
+}
+
+impl<'a> Context<'a> {
+    /// A library that this process has open for one command.
+    pub(crate) fn alone(library: &'a Library) -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { library, daemon: false, stopping: &NEVER }
+    }
+
+    /// Turns the network on, for as long as the library is open, if it is off.
+    fn open_network(&self, offline: bool) -> Result<(), Failure> {
+        if self.library.is_syncing() {
+            return Ok(());
+        }
+        let members = self.library.members()?;
+        let here = members.iter().find(|member| member.here);
+        let last = here.map_or(&[][..], |member| &member.addresses[..]);
+        Ok(self.library.sync(SyncOptions { listen: as_before(last), offline })?)
+    }
+}
+
+/// A device that kept to this machine the last time keeps to it.
+fn as_before(last: &[SocketAddr]) -> Option<SocketAddr> {
+    let local = !last.is_empty() && last.iter().all(|address| address.ip().is_loopback());
+    last.first().filter(|_| local).map(|first| SocketAddr::new(first.ip(), 0))
+}

@@ -1,0 +1,88 @@
+//! `status` and `digest`.
+
+use std::collections::BTreeMap;
+
+use driftless::core::engine::Phase;
+use driftless::core::id::Origin;
+use driftless::{Member, PeerStatus, Status};
+
+use super::verdict::verdict;
+use super::{Context, gone};
+use crate::answer::{Answer, Backfill, PeerState, StatusReport};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::text;
+
+pub(super) fn run(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Failure> {
+    let status = context.library.status()?;
+    let members = context.library.members()?;
+    let here = members.iter().find(|member| member.here);
+    let report = report(&status, here, text::now_ms());
+    out.answer(Answer::Status(Box::new(report))).map_err(gone)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn digest(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Failure> {
+    let digests = context.library.digests()?.into_iter().collect();
+    out.answer(Answer::Digests(digests)).map_err(gone)?;
+    Ok(Exit::Done)
+}
+
+fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
+    let (phase, backfill, missing) = phase(&status.phase);
+    StatusReport {
+        device_id: status.device.to_string(),
+        device: here.map_or_else(String::new, |member| member.name.clone()),
+        library_id: status.library.to_string(),
+        library: status.name.clone(),
+        phase: phase.to_owned(),
+        backfill,
+        missing,
+        verdict: verdict(status, now_ms),
+        syncing: status.syncing,
+        http: None,
+        listen: status.listen.clone(),
+        vector: vector(status),
+        peers: status.peers.iter().map(peer).collect(),
+        counts: status.counts.iter().cloned().collect(),
+        quarantined: status.quarantined,
+        conflicts: status.conflicts,
+        sizes: status.sizes.iter().cloned().collect(),
+    }
+}
+
+fn phase(phase: &Phase) -> (&'static str, Option<Backfill>, u64) {
+    match *phase {
+        Phase::Uninitialized => ("uninitialized", None, 0),
+        Phase::Backfilling { peer, done, total } => {
+            ("backfilling", Some(Backfill { peer: peer.to_string(), done, total }), 0)
+        }
+        Phase::CatchingUp { behind } => ("catching_up", None, behind),
+        Phase::Ready => ("ready", None, 0),
+    }
+}
+
+fn vector(status: &Status) -> BTreeMap<String, u64> {
+    let shared = status.state.shared.iter().map(|(origin, head)| (*origin, head.seq));
+    let owned = status.state.owned.iter();
+    let owned = owned.map(|(device, head)| (Origin::owned(*device, head.life.epoch), head.seq));
+    shared.chain(owned).map(|(origin, seq)| (origin.to_string(), seq)).collect()
+}
+
+fn peer(peer: &PeerStatus) -> PeerState {
+    PeerState {
+        device_id: peer.member.device.to_string(),
+        name: peer.member.name.clone(),
+        online: peer.online,
+        behind: peer.behind,
+        ahead: peer.ahead,
+        rtt_ms: peer.rtt_ms,
+        clock_offset_ms: peer.clock_offset_ms,
+        acked: peer.met && peer.behind == 0,
+        met: peer.met,
+        paused: peer.paused,
+        route: peer.route.clone(),
+        last_seen: peer.last_seen_ms.map(text::time),
+        last_failure: peer.last_failure.clone(),
+    }
+}

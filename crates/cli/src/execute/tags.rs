@@ -1,0 +1,100 @@
+//! `tag`.
+
+use std::collections::BTreeMap;
+
+use driftless::Uuid;
+use driftless_catalog::{Catalog, NewTag, TagInfo};
+
+use super::{Context, gone};
+use crate::answer::{Answer, Record, Rows, TagRow, TaggedReport};
+use crate::args::{FileArg, TagCommand};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+pub(super) fn run(
+    context: Context<'_>,
+    command: TagCommand,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let catalog = Catalog::new(context.library);
+    let answer = match command {
+        TagCommand::Ls => {
+            out.rows(Rows::Tags(list(&catalog.tags()?))).map_err(gone)?;
+            return Ok(Exit::Done);
+        }
+        TagCommand::Create { name, color, parent } => {
+            let parent = parent.as_deref().map(|parent| catalog.select_tag(parent)).transpose()?;
+            let id = catalog.create_tag(NewTag { color, parent, ..NewTag::named(name) })?;
+            Answer::Record(Record { id: id.to_string(), did: None })
+        }
+        TagCommand::Set { tag, fields } => {
+            let id = catalog.select_tag(&tag)?;
+            let fields = fields.iter().map(|field| pair(field));
+            let fields = fields.collect::<Result<Vec<_>, _>>()?;
+            catalog.set_tag_fields(id, &fields)?;
+            changed(id, &tag, "is changed")
+        }
+        TagCommand::Rm { tag } => {
+            let id = catalog.select_tag(&tag)?;
+            catalog.delete_tag(id)?;
+            changed(id, &tag, "is deleted")
+        }
+        TagCommand::Add { tag, files } => {
+            let id = catalog.select_tag(&tag)?;
+            let items = catalog.resolve_all(&files)?;
+            let changed = catalog.tag_paths(id, &items)?;
+            tagged(id, tag, true, changed, &files)
+        }
+        TagCommand::Remove { tag, files } => {
+            let ids = catalog.select_tags(&tag)?;
+            let Some(id) = ids.first().copied() else {
+                return Err(Failure::internal("a selector that fits nothing fits"));
+            };
+            let items = catalog.resolve_all(&files)?;
+            let changed = catalog.untag_paths(&ids, &items)?;
+            tagged(id, tag, false, changed, &files)
+        }
+    };
+    out.answer(answer).map_err(gone)?;
+    Ok(Exit::Done)
+}
+
+fn changed(id: Uuid, tag: &str, what: &str) -> Answer {
+    Answer::Record(Record { id: id.to_string(), did: Some(format!("{tag} {what}")) })
+}
+
+fn tagged(id: Uuid, name: String, added: bool, changed: usize, files: &[FileArg]) -> Answer {
+    let (changed, files) = (changed as u64, files.len() as u64);
+    Answer::Tagged(TaggedReport { id: id.to_string(), name, added, changed, files })
+}
+
+/// `field=value`.
+fn pair(text: &str) -> Result<(&str, &str), Failure> {
+    text.split_once('=').ok_or_else(|| {
+        Failure::usage(format!("{text:?} is not of the form FIELD=VALUE"))
+            .next("driftless tag set TAG color=red")
+    })
+}
+
+fn list(tags: &[TagInfo]) -> Vec<TagRow> {
+    // Of several with one name the oldest stands for all.
+    let mut first: BTreeMap<&str, Uuid> = BTreeMap::new();
+    for info in tags {
+        let oldest = first.entry(&info.tag.name).or_insert(info.tag.id);
+        *oldest = info.tag.id.min(*oldest);
+    }
+    let row = |info: &TagInfo| {
+        let oldest = first.get(info.tag.name.as_str()).filter(|oldest| **oldest != info.tag.id);
+        TagRow {
+            id: info.tag.id.to_string(),
+            name: info.tag.name.clone(),
+            color: info.tag.color.clone(),
+            description: info.tag.description.clone(),
+            parent: info.tag.parent.map(|parent| parent.to_string()),
+            kind: info.tag.kind.clone(),
+            alias_of: oldest.map(ToString::to_string),
+            subjects: info.subjects,
+        }
+    };
+    tags.iter().map(row).collect()
+}

@@ -1,0 +1,150 @@
+//! How things stand, in one sentence, and never better than is known.
+
+use driftless::core::engine::Phase;
+use driftless::{PeerStatus, Status};
+
+use crate::text::{ago, plain, plural};
+
+/// Devices that are named in the sentence; the table has the others.
+const NAMED: usize = 3;
+
+/// The sentence.
+pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
+    if status.peers.is_empty() {
+        return "This library is on this device alone".to_owned();
+    }
+    let (current, others): (Vec<&PeerStatus>, Vec<&PeerStatus>) =
+        status.peers.iter().partition(|peer| is_current(peer));
+    let total = status.peers.len();
+    let mut text = match (current.len(), total) {
+        (0, _) if !status.syncing => "The daemon is not running".to_owned(),
+        (0, _) => "Up to date with no other device".to_owned(),
+        (_, 1) => format!("Up to date with {}", plain(&current[0].member.name)),
+        (n, _) if n == total => format!("Up to date with all {n} other devices"),
+        (n, _) => format!("Up to date with {n} of {total} devices"),
+    };
+    if let Phase::Backfilling { done, total, .. } = status.phase {
+        let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
+        text.push_str(&format!("; receiving the library ({percent} %)"));
+    }
+    for peer in others.iter().take(NAMED) {
+        text.push_str(&format!("; {}", about(peer, status.syncing, now_ms)));
+    }
+    if others.len() > NAMED {
+        text.push_str(&format!("; and {} more", others.len() - NAMED));
+    }
+    text
+}
+
+/// Whether it is known that both have the same, at this moment.
+fn is_current(peer: &PeerStatus) -> bool {
+    peer.online && peer.behind == 0 && peer.ahead == 0
+}
+
+fn about(peer: &PeerStatus, syncing: bool, now_ms: u64) -> String {
+    let name = plain(&peer.member.name);
+    if peer.online {
+        return match (peer.behind, peer.ahead) {
+            (behind, 0) => format!("{name} is {} behind", changes(behind)),
+            (0, ahead) => format!("{name} has {} that this device lacks", changes(ahead)),
+            (behind, ahead) => {
+                format!(
+                    "{name} is {} behind and has {ahead} that this device lacks",
+                    changes(behind)
+                )
+            }
+        };
+    }
+    let mut text = match (peer.met, peer.behind) {
+        (false, _) => format!("{name} has not been met yet"),
+        (true, 0) => format!("{name} had everything of this device"),
+        (true, behind) => format!("{name} is {} behind", changes(behind)),
+    };
+    if peer.ahead > 0 {
+        text.push_str(&format!(" and has {} that this device lacks", changes(peer.ahead)));
+    }
+    match peer.last_seen_ms {
+        Some(seen) => text.push_str(&format!(", last seen {}", ago(seen, now_ms))),
+        None if peer.met => {
+            text.push_str(if syncing { ", not connected" } else { " at the last word of it" })
+        }
+        None => {}
+    }
+    if peer.paused {
+        text.push_str(", its link is paused");
+    }
+    text
+}
+
+fn changes(number: u64) -> String {
+    plural(number, "change", "changes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driftless::core::message::State;
+    use driftless::{DeviceId, LibraryId, Member, Uuid};
+
+    fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerStatus {
+        let device = DeviceId([1; 32]);
+        PeerStatus {
+            member: Member {
+                device,
+                name: name.to_owned(),
+                issued_by: device,
+                issued_ms: 0,
+                os: None,
+                addresses: vec![],
+                here: false,
+            },
+            online,
+            paused: false,
+            behind,
+            ahead,
+            rtt_ms: None,
+            route: None,
+            clock_offset_ms: None,
+            last_seen_ms: (!online).then_some(0),
+            last_failure: None,
+            met: true,
+            traffic: (0, 0),
+        }
+    }
+
+    fn said(peers: Vec<PeerStatus>) -> String {
+        let status = Status {
+            library: LibraryId(Uuid::nil()),
+            name: "home".into(),
+            device: DeviceId([0; 32]),
+            phase: Phase::Ready,
+            syncing: true,
+            listen: vec![],
+            state: State::default(),
+            peers,
+            counts: vec![],
+            quarantined: 0,
+            conflicts: 0,
+            sizes: vec![],
+        };
+        verdict(&status, 7_200_000)
+    }
+
+    #[test]
+    fn nothing_better_than_known_is_said() {
+        assert_eq!(said(vec![]), "This library is on this device alone");
+        assert_eq!(said(vec![peer("phone", true, 0, 0)]), "Up to date with phone");
+        assert_eq!(
+            said(vec![peer("a", true, 0, 0), peer("b", true, 0, 0), peer("phone", false, 212, 0)]),
+            "Up to date with 2 of 3 devices; phone is 212 changes behind, last seen 2 h ago"
+        );
+        assert_eq!(
+            said(vec![peer("a", false, 0, 0)]),
+            "Up to date with no other device; a had everything of this device, last seen 2 h ago"
+        );
+        assert_eq!(
+            said(vec![peer("a", true, 0, 0), peer("b", true, 0, 1)]),
+            "Up to date with 1 of 2 devices; b has 1 change that this device lacks"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! Results for people: sentences and tables.
+
+mod lists;
+mod reports;
+mod table;
+mod ticket;
+
+use std::io;
+
+use crate::answer::{Answer, Rows};
+use crate::printer::Look;
+use crate::text::{bytes, count, plain, plural};
+
+/// A result.
+pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
+    match answer {
+        Answer::Record(record) => match &record.did {
+            Some(did) => format!("{}\n", plain(did)),
+            None => format!("{}\n", record.id),
+        },
+        Answer::Library(founded) => format!(
+            "This device, {}, is a member of the library {:?} in {}\nnext: driftless up\n",
+            plain(&founded.device),
+            plain(&founded.library),
+            plain(&founded.dir)
+        ),
+        Answer::Invitation(invitation) => ticket::invitation(invitation, look.qr),
+        Answer::Pairing(pairing) => ticket::pairing(pairing),
+        Answer::Status(status) => reports::status(status, colour),
+        Answer::Sync(report) => reports::sync(report),
+        Answer::Digests(digests) => reports::pairs(digests),
+        Answer::Settings(settings) => reports::pairs(settings),
+        Answer::Verified(report) => reports::verified(report),
+        Answer::Links(report) => {
+            let done = if report.paused { "cut until they are resumed" } else { "made again" };
+            let whose = report.device_id.as_ref().map_or("to all devices", |_| "to this device");
+            format!("Links {whose} are {done}\n")
+        }
+        Answer::Route(route) => format!("{} is tried for every device\n", route.address),
+        Answer::Stopped(report) if report.stopped => "The daemon has stopped\n".to_owned(),
+        Answer::Stopped(_) => "No daemon was running\n".to_owned(),
+        Answer::Scans(scans) => scans.iter().map(reports::scan).collect(),
+        Answer::Tagged(report) => {
+            let (what, on) =
+                if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };
+            let rest = report.files.saturating_sub(report.changed);
+            let rest = if rest > 0 { format!("; {} {on}", count(rest)) } else { String::new() };
+            let files = plural(report.changed, "file", "files");
+            format!("{} {what} {files}{rest}\n", plain(&report.name))
+        }
+    }
+}
+
+/// A part of a list. `first` tells whether it is the list's beginning.
+pub(crate) fn rows(rows: &Rows, lines: bool, first: bool, colour: bool) -> String {
+    match rows {
+        Rows::Devices(rows) => lists::devices(rows, colour),
+        Rows::Peers(rows) => lists::peers(rows, colour),
+        Rows::Locations(rows) => lists::locations(rows, colour),
+        Rows::Entries(rows) if lines => {
+            rows.iter().map(|row| format!("{}\n", plain(&row.path))).collect()
+        }
+        Rows::Entries(rows) => lists::entries(rows, first, colour),
+        Rows::Tags(rows) => lists::tags(rows, colour),
+    }
+}
+
+/// A line of progress, as long as the terminal is wide.
+pub(crate) fn fit(text: &str) -> String {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let width = size.map_or(80, |size| usize::from(size.ws_col));
+    let width = if width < 20 { 80 } else { width - 1 };
+    plain(text).chars().take(width).collect()
+}
+
+/// A size, or a dash for what has none.
+fn size(kind: &str, length: u64) -> String {
+    if kind == "file" { bytes(length) } else { "-".to_owned() }
+}
+
+/// The first digits of an id, enough to say it.
+fn short(id: &str) -> String {
+    id.chars().take(13).collect()
+}

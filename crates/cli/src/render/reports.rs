@@ -1,0 +1,165 @@
+//! Reports: how things stand, how a wait or a comparison ended, what a scan found.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::table::{Align, Table};
+use crate::answer::{PeerState, ScanReport, StatusReport, SyncReport, VerifyReport};
+use crate::text::{bytes, count, duration, plain, plural};
+
+const L: Align = Align::Left;
+const R: Align = Align::Right;
+/// Problems that are listed; the number of all is told.
+const LISTED: usize = 10;
+
+pub(super) fn status(status: &StatusReport, colour: bool) -> String {
+    let verdict = plain(&status.verdict);
+    let mut out = match colour {
+        true => format!("\x1b[1m{verdict}\x1b[0m\n\n"),
+        false => format!("{verdict}\n\n"),
+    };
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    let at = match (status.syncing, listen.is_empty()) {
+        (false, _) => "the daemon is not running".to_owned(),
+        (true, true) => "listening nowhere".to_owned(),
+        (true, false) => format!("listening at {}", listen.join(", ")),
+    };
+    let phase = match (&status.backfill, status.missing) {
+        (Some(fill), _) => format!("receiving, {} of {}", count(fill.done), count(fill.total)),
+        (None, 0) => status.phase.replace('_', " "),
+        (None, missing) => format!("catching up, {}", plural(missing, "change", "changes")),
+    };
+    let (device, library) = (plain(&status.device), plain(&status.library));
+    out.push_str(&format!("This device: {device}, library {library:?}; {phase}; {at}\n"));
+    if !status.peers.is_empty() {
+        out.push('\n');
+        out.push_str(&peers(&status.peers, colour));
+    }
+    out.push('\n');
+    let counts = status.counts.iter().map(|(model, rows)| format!("{model} {}", count(*rows)));
+    out.push_str(&format!("Records: {}\n", counts.collect::<Vec<_>>().join(", ")));
+    let sizes = status.sizes.iter().map(|(file, size)| format!("{file} {}", bytes(*size)));
+    out.push_str(&format!("Files: {}\n", sizes.collect::<Vec<_>>().join(", ")));
+    if status.conflicts > 0 {
+        out.push_str(&format!("Conflicts: {}\n", count(status.conflicts)));
+    }
+    if status.quarantined > 0 {
+        out.push_str(&format!("In quarantine: {}\n", count(status.quarantined)));
+    }
+    out
+}
+
+fn peers(peers: &[PeerState], colour: bool) -> String {
+    let mut table = Table::new(&[
+        ("DEVICE", L),
+        ("LINK", L),
+        ("LACKS", R),
+        ("HAS MORE", R),
+        ("RTT", R),
+        ("CLOCK", R),
+        ("ROUTE", L),
+        ("LAST SEEN", L),
+    ]);
+    for peer in peers {
+        let link = match (peer.paused, peer.online, peer.met) {
+            (true, _, _) => "paused",
+            (_, true, _) => "online",
+            (_, _, true) => "offline",
+            _ => "not met yet",
+        };
+        let known = |changes: u64| if peer.met { count(changes) } else { "?".to_owned() };
+        table.row([
+            plain(&peer.name),
+            link.to_owned(),
+            known(peer.behind),
+            known(peer.ahead),
+            peer.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms")),
+            peer.clock_offset_ms.map_or_else(|| "-".to_owned(), clock),
+            peer.route.as_deref().map_or_else(|| "-".to_owned(), plain),
+            peer.last_seen.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    table.render(true, colour)
+}
+
+fn clock(offset_ms: i64) -> String {
+    match offset_ms {
+        -9_999..=9_999 => format!("{offset_ms:+} ms"),
+        _ => format!("{:+} s", offset_ms / 1_000),
+    }
+}
+
+pub(super) fn sync(report: &SyncReport) -> String {
+    if report.peers.is_empty() {
+        return "There is no other device to sync with\n".to_owned();
+    }
+    let mut out = match report.done {
+        true => "Every device that counts has everything, and gave everything it has\n".to_owned(),
+        false => "Not everything is everywhere yet\n".to_owned(),
+    };
+    for peer in report.peers.iter().filter(|peer| peer.state != "done") {
+        let lag = match (peer.behind, peer.ahead) {
+            (0, 0) => String::new(),
+            (behind, 0) => format!(", lacks {}", plural(behind, "change", "changes")),
+            (behind, ahead) => format!(", lacks {}, has {} more", count(behind), count(ahead)),
+        };
+        out.push_str(&format!("  {}: {}{lag}\n", plain(&peer.name), peer.state));
+    }
+    if !report.done {
+        out.push_str("next: driftless status\n");
+    }
+    out
+}
+
+pub(super) fn verified(report: &VerifyReport) -> String {
+    let mut out = String::new();
+    match &report.rows {
+        Some(models) if models.is_empty() => out.push_str("The rows are what was written\n"),
+        Some(models) => {
+            let names = models.iter().map(|model| plain(model)).collect::<Vec<_>>();
+            out.push_str(&format!("Rows are damaged or changed: {}\n", names.join(", ")));
+        }
+        None => {}
+    }
+    if report.peers.is_empty() {
+        out.push_str("No other device can be reached, so nothing was compared with others\n");
+    }
+    for peer in &report.peers {
+        let found = match peer.state.as_str() {
+            "equal" => "has the same data".to_owned(),
+            "differ" => format!("differs in {}", peer.models.join(", ")),
+            "not_yet" => "still has to catch up, or this device has".to_owned(),
+            _ => "did not answer".to_owned(),
+        };
+        out.push_str(&format!("{}: {}\n", plain(&peer.name), plain(&found)));
+    }
+    if !report.equal {
+        out.push_str("next: driftless sync, and driftless verify again\n");
+    }
+    out
+}
+
+pub(super) fn pairs(pairs: &BTreeMap<String, String>) -> String {
+    let width = pairs.keys().map(|key| key.chars().count()).max().unwrap_or(0);
+    pairs.iter().map(|(key, value)| format!("{:width$}  {}\n", plain(key), plain(value))).collect()
+}
+
+pub(super) fn scan(scan: &ScanReport) -> String {
+    let time = Duration::try_from_secs_f64(scan.seconds).unwrap_or(Duration::ZERO);
+    let mut out = format!(
+        "{}: {}, {}, {}, {} in {}\n",
+        plain(&scan.path),
+        plural(scan.files, "file", "files"),
+        plural(scan.dirs, "folder", "folders"),
+        plural(scan.links, "link", "links"),
+        bytes(scan.bytes),
+        duration(time),
+    );
+    if scan.problem_count > 0 {
+        out.push_str(&format!("{}:\n", plural(scan.problem_count, "problem", "problems")));
+        for problem in scan.problems.iter().take(LISTED) {
+            out.push_str(&format!("  {}\n", plain(&problem.message)));
+        }
+    }
+    out
+}
