@@ -362,7 +362,9 @@ fn pos_of(
     seq: Seq,
 ) -> Result<Option<i64>, StoreError> {
     let Some(origin) = origin else { return Ok(None) };
-    let sql = format!("SELECT pos FROM {table} WHERE origin = ?1 AND seq = ?2");
+    // From the end, as what is asked for is mostly new, and what has not been moved has no index.
+    let sql =
+        format!("SELECT pos FROM {table} WHERE origin = ?1 AND seq = ?2 ORDER BY pos DESC LIMIT 1");
     conn.prepare_cached(&sql)
         .and_then(|mut select| {
             select.query_row(params![origin, to_sql(seq)], |row| row.get(0)).optional()

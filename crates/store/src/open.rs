@@ -129,6 +129,22 @@ impl SqliteStore {
         Ok(Self { dir: dir.to_owned(), options, schema, layout, conn, log, state, tx: None })
     }
 
+    /// Closes the library, with everything in its place: the log moved, the write-ahead logs gone.
+    /// Dropping the store instead loses nothing either. An open transaction is rolled back.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        if self.in_transaction() {
+            self.rollback()?;
+        }
+        self.flush_log()?;
+        self.begin()?;
+        self.commit()?;
+        for conn in [self.log.conn, self.conn] {
+            let path = path_of(&conn);
+            conn.close().map_err(|(_, error)| StoreError::sqlite(path, "closing", error))?;
+        }
+        Ok(())
+    }
+
     /// Who this replica is.
     pub fn identity(&self) -> &Identity {
         &self.state.identity
@@ -271,6 +287,8 @@ fn init(path: &Path, identity: &Identity, options: &StoreOptions) -> Result<(), 
         return Err(StoreError::ReadOnly { path: path.to_owned(), doing: DOING, source: None });
     }
     conn.pragma_update(None, "page_size", PAGE_BYTES).within(&conn, DOING)?;
+    // So that room can be given back to the system without writing the whole file anew.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").within(&conn, DOING)?;
     durable(&conn, options)?;
     conn.execute_batch("BEGIN IMMEDIATE").within(&conn, DOING)?;
     conn.execute_batch(LIBRARY_TABLES).within(&conn, DOING)?;

@@ -60,6 +60,11 @@ impl Origins {
         self.by_id.get(&id).copied()
     }
 
+    /// All of them, with their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Origin)> {
+        self.by_id.iter().map(|(id, origin)| (*id, origin))
+    }
+
     /// Gives an origin that has not been met a number in `table`.
     pub(crate) fn add(
         &mut self,

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::error::StoreError;
+use crate::error::{StoreError, Within};
 use crate::open::{LIBRARY_FILE, SqliteStore, pragma};
 use crate::synclog::LOG_FILE;
 
@@ -33,6 +33,22 @@ impl SqliteStore {
             log: self.size_of(LOG_FILE, "")?,
             log_wal: self.size_of(LOG_FILE, "-wal")?,
         })
+    }
+
+    /// Gives free room at the end of `library.db` back to the system, up to about `max_kib`. To be
+    /// called outside of a transaction. Whether there is more to give back.
+    pub fn give_back(&mut self, max_kib: u32) -> Result<bool, StoreError> {
+        if self.in_transaction() {
+            return Err(StoreError::Nested);
+        }
+        const DOING: &str = "giving room back";
+        let page = pragma(&self.conn, "page_size")?.max(512);
+        let pages = (i64::from(max_kib) << 10) / page;
+        let sql = format!("PRAGMA incremental_vacuum({})", pages.max(1));
+        let mut vacuum = self.conn.prepare(&sql).within(&self.conn, DOING)?;
+        let mut steps = vacuum.query([]).within(&self.conn, DOING)?;
+        while steps.next().within(&self.conn, DOING)?.is_some() {}
+        Ok(pragma(&self.conn, "freelist_count")? > 0)
     }
 
     fn size_of(&self, file: &str, suffix: &str) -> Result<u64, StoreError> {

@@ -55,8 +55,10 @@ impl SyncLog {
             Err(error) => return Err(error),
         };
         let origins = Origins::load(&conn, "origin")?;
+        move_beyond(&conn, &origins, state)?;
         state.acks = std::sync::Arc::new(load_acks(&conn)?);
         state.next_pos = last_pos(&conn, "log")?
+            .max(last_pos(&conn, "beyond")?)
             .max(last_pos(&conn, "lost")?)
             .max(last_pos(library, "_unlogged")?)
             .max(last_pos(library, "_unlost")?)
@@ -108,6 +110,28 @@ impl SyncLog {
         }
         Ok(true)
     }
+}
+
+/// Moves change sets that the library does not hold out of the log: it is always ahead of the log,
+/// unless it was put back from an older copy. They are kept, as they may be the last copies.
+fn move_beyond(conn: &Connection, origins: &Origins, state: &State) -> Result<(), StoreError> {
+    const DOING: &str = "moving change sets that the library does not hold";
+    for (id, origin) in origins.iter() {
+        let head = i64::try_from(state.vector.seq(origin)).unwrap_or(i64::MAX);
+        let any = "SELECT EXISTS (SELECT 1 FROM log WHERE origin = ?1 AND seq > ?2)";
+        if !conn.query_row(any, [id, head], |row| row.get(0)).within(conn, DOING)? {
+            continue;
+        }
+        conn.execute_batch("BEGIN IMMEDIATE").within(conn, DOING)?;
+        for sql in [
+            "INSERT OR REPLACE INTO beyond SELECT * FROM log WHERE origin = ?1 AND seq > ?2",
+            "DELETE FROM log WHERE origin = ?1 AND seq > ?2",
+        ] {
+            conn.execute(sql, [id, head]).within(conn, DOING)?;
+        }
+        conn.execute_batch("COMMIT").within(conn, DOING)?;
+    }
+    Ok(())
 }
 
 /// The first and the last seq of an origin in a table.

@@ -575,6 +575,7 @@ fn decode(bytes: &[u8]) -> Walked {
 
 proptest! {
     #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 4,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
