@@ -111,10 +111,18 @@ fn forms(c: char) -> Vec<char> {
     let mut forms: Vec<char> = c.to_uppercase().chain([c]).collect();
     let also = ALSO.iter().find(|(lower, _)| *lower == c);
     forms.extend(also.into_iter().flat_map(|(_, upper)| upper.iter()));
+    forms.extend(with_iota(c));
     forms.retain(|form| fold_char(*form).next() == Some(c));
     forms.sort_unstable();
     forms.dedup();
     forms
+}
+
+/// The capital of a Greek vowel with breathing and iota, which stands eight places behind it.
+fn with_iota(c: char) -> Option<char> {
+    let small =
+        matches!(c, '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}');
+    if small { char::from_u32(u32::from(c) + 8) } else { None }
 }
 
 #[cfg(test)]
@@ -155,7 +163,8 @@ mod tests {
     fn all_forms_of_all_characters_are_known() {
         for c in '\0'..=char::MAX {
             let first = fold_char(c).next().unwrap();
-            assert!(forms(first).contains(&c), "{c:?} folds to {first:?}");
+            let known = forms(first).contains(&c);
+            assert!(known, "{c:?} (U+{:04x}) folds to {first:?}", u32::from(c));
         }
     }
 }

@@ -44,6 +44,12 @@ pub(super) enum Purpose {
     Above,
 }
 
+/// How much of the queue is read at once.
+const BUFFER: usize = 32 << 10;
+/// What an event takes besides its name, and what is added to the name at most.
+const HEAD: usize = 16;
+const PADDING: usize = 16;
+
 /// One thing that the kernel says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Raw {
@@ -97,24 +103,26 @@ impl Queue {
         }
     }
 
-    /// What waits in the queue, at most as much as one call gives: nothing, if nothing waits.
-    pub(super) fn read(&self, into: &mut Vec<Raw>) -> Result<(), Errno> {
-        let mut buffer = [MaybeUninit::uninit(); 32 << 10];
+    /// What waits in the queue, at most as much as one call gives. Tells whether that was all.
+    pub(super) fn read(&self, into: &mut Vec<Raw>) -> Result<bool, Errno> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut size = 0;
         let mut reader = Reader::new(&*self.0, &mut buffer);
         loop {
             match reader.next() {
-                Ok(event) => into.push(Raw {
-                    wd: event.wd(),
-                    what: event.events(),
-                    cookie: event.cookie(),
-                    name: event.file_name().map_or_else(OsString::new, |name| os(name).to_owned()),
-                }),
-                Err(Errno::AGAIN) => return Ok(()),
+                Ok(event) => {
+                    let name = event.file_name().map_or(OsStr::new(""), os);
+                    size += HEAD + name.len() + PADDING;
+                    let (wd, what, cookie) = (event.wd(), event.events(), event.cookie());
+                    into.push(Raw { wd, what, cookie, name: name.to_owned() });
+                }
+                Err(Errno::AGAIN) => return Ok(true),
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             }
             if reader.is_buffer_empty() {
-                return Ok(());
+                // It was all if the longest event would have fitted too.
+                return Ok(size + HEAD + 255 + PADDING <= BUFFER);
             }
         }
     }

@@ -460,7 +460,7 @@ impl Journal {
         }
     }
 
-    /// The batch. Whatever was moved away must have been settled before.
+    /// The batch. What is noted at folders that hang nowhere at present waits for the next.
     pub(super) fn take(&mut self, tree: &mut Tree) -> Vec<Event> {
         self.span = None;
         for wd in std::mem::take(&mut self.given) {
@@ -473,23 +473,37 @@ impl Journal {
         let dirty: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
         // Before any of them is taken, as notes cover those below them.
         let places: Vec<_> = dirty.into_iter().filter_map(|wd| self.place(tree, wd)).collect();
+        (self.slots, self.deeps) = (0, 0);
         let (mut looks, mut rescans) = (Vec::new(), Vec::new());
-        for (wd, path) in places {
-            self.take_notes(tree, wd, path, &mut looks, &mut rescans);
+        for place in places {
+            match place {
+                Place::Hangs(wd) => self.keep_notes(tree, wd),
+                Place::Covered(wd) => self.take_notes(tree, wd, None, &mut looks, &mut rescans),
+                Place::At(wd, path) => {
+                    self.take_notes(tree, wd, Some(path), &mut looks, &mut rescans);
+                }
+            }
         }
         looks.sort_unstable_by(|a, b| look_path(a).cmp(&look_path(b)));
         rescans.sort_unstable();
         events.append(&mut looks);
         events.append(&mut rescans);
-        (self.slots, self.deeps) = (0, 0);
         events
     }
 
-    /// A folder and its path; no path, if one above it is looked at as a whole.
-    fn place(&self, tree: &Tree, wd: Wd) -> Option<(Wd, Option<PathBuf>)> {
+    fn place(&self, tree: &Tree, wd: Wd) -> Option<Place> {
         let node = tree.get(wd)?;
+        let Some(path) = tree.path(wd) else { return Some(Place::Hangs(wd)) };
         let covered = node.parent.is_some_and(|parent| self.cover(tree, parent) != Cover::None);
-        Some((wd, if covered { None } else { tree.path(wd) }))
+        Some(if covered { Place::Covered(wd) } else { Place::At(wd, path) })
+    }
+
+    fn keep_notes(&mut self, tree: &Tree, wd: Wd) {
+        if let Some(notes) = tree.get(wd).and_then(|node| node.notes.as_ref()) {
+            self.dirty.insert(wd);
+            self.slots += notes.slots.len();
+            self.deeps += usize::from(notes.deep.is_some());
+        }
     }
 
     fn take_notes(
@@ -508,7 +522,7 @@ impl Journal {
             (Some(dir), Some(Deep::Rescan)) => rescans.push(Event::Rescan { dir }),
             (Some(dir), None) => {
                 for (name, slot) in slots {
-                    let path = dir.join(&name);
+                    let path = dir.join(&*name);
                     match slot.look {
                         Some(Look::Created) => looks.push(Event::Created { path }),
                         Some(Look::Changed) => looks.push(Event::Changed { path }),
@@ -526,6 +540,15 @@ impl Journal {
             self.given.push(wd);
         }
     }
+}
+
+/// Where a folder with notes is.
+enum Place {
+    /// Nowhere at present.
+    Hangs(Wd),
+    /// Below one that is looked at as a whole.
+    Covered(Wd),
+    At(Wd, PathBuf),
 }
 
 fn notes_given(tree: &Tree, wd: Wd) -> Vec<Box<OsStr>> {

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) gone: Option<Gone>,
     /// Since when the next batch is waited for; `None` while the last one is applied.
     pub(super) asked: Option<Instant>,
+    /// All that the kernel had said at this time has been heard.
+    pub(super) heard: Option<Instant>,
     pub(super) stopped: bool,
 }
 
@@ -88,6 +90,7 @@ impl State {
             lost: None,
             gone: None,
             asked: None,
+            heard: None,
             stopped: false,
         };
         state.build(Instant::now()).map_err(|source| WatchError::System { path, source })?;
@@ -114,10 +117,7 @@ impl State {
         Some((last + self.options.settle).min(first + self.options.max_latency))
     }
 
-    pub(super) fn take(&mut self, now: Instant) -> Batch {
-        for (_, away) in std::mem::take(&mut self.away) {
-            self.did_not_arrive(away, now);
-        }
+    pub(super) fn take(&mut self) -> Batch {
         let events = self.journal.take(&mut self.tree);
         if events.contains(&Event::RootBack) {
             self.look_at_all();
@@ -302,9 +302,12 @@ impl State {
         [away, writing, gone, self.rebuild_at(), self.blind_at].into_iter().flatten().min()
     }
 
+    /// The two halves of a move follow each other closely. The second one may have been said and
+    /// not heard, though.
     fn tick_away(&mut self, now: Instant) {
-        let settle = self.options.settle;
-        let lone: Vec<_> = self.away.extract_if(|_, away| away.at + settle <= now).collect();
+        let (settle, heard) = (self.options.settle, self.heard);
+        let alone = |away: &mut Away| away.at + settle <= now && heard > Some(away.at);
+        let lone: Vec<_> = self.away.extract_if(|_, away| alone(away)).collect();
         for (_, away) in lone {
             self.did_not_arrive(away, now);
         }

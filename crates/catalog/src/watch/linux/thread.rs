@@ -27,13 +27,6 @@ pub(super) struct Shared {
     turns: AtomicU64,
 }
 
-/// What woke the thread.
-#[derive(Debug, Clone, Copy, Default)]
-struct Woken {
-    queue: bool,
-    mounts: bool,
-}
-
 impl Shared {
     pub(super) fn new(state: State) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -74,7 +67,7 @@ impl Shared {
                 break None;
             }
             if ready.is_some_and(|ready| ready <= now) {
-                let batch = state.take(now);
+                let batch = state.take();
                 if !batch.is_empty() {
                     break Some(batch);
                 }
@@ -107,65 +100,62 @@ impl Shared {
                 let timeout = state.next_tick().map(|at| at.saturating_duration_since(now));
                 (state.queue.clone(), timeout)
             };
-            let woken = self.wait(queue.as_ref(), mounts.as_ref(), timeout);
-            self.work(queue.filter(|_| woken.queue), woken.mounts, &mut raw);
-            if woken.queue {
+            let mounts_changed = self.wait(queue.as_ref(), mounts.as_ref(), timeout);
+            let all = self.work(queue, mounts_changed, &mut raw);
+            if all && !raw.is_empty() {
                 self.wait(None, None, Some(PAUSE));
             }
         }
     }
 
-    /// Sleeps until something happens, the thread is to end, or the time is over.
-    fn wait(&self, queue: Option<&Queue>, mounts: Option<&File>, time: Option<Duration>) -> Woken {
+    /// Sleeps until something happens, the thread is to end, or the time is over. Tells whether the
+    /// table of mounts has changed.
+    fn wait(&self, queue: Option<&Queue>, mounts: Option<&File>, time: Option<Duration>) -> bool {
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        let queue_at = queue.map(|queue| {
-            fds.push(PollFd::new(queue.fd(), PollFlags::IN));
-            fds.len() - 1
-        });
-        let mounts_at = mounts.map(|mounts| {
-            fds.push(PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI));
-            fds.len() - 1
-        });
+        fds.extend(queue.map(|queue| PollFd::new(queue.fd(), PollFlags::IN)));
+        let mounts_at = fds.len();
+        fds.extend(mounts.map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)));
         // What does not fit is longer than anybody waits.
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         match poll(&mut fds, time.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Woken::default(),
+            Ok(_) => fds.get(mounts_at).is_some_and(|fd| !fd.revents().is_empty()),
+            Err(Errno::INTR) => false,
             Err(errno) => unreachable!("the descriptors are open: {errno}"),
         }
-        let is_up = |at: Option<usize>| at.is_some_and(|at| !fds[at].revents().is_empty());
-        Woken { queue: is_up(queue_at), mounts: is_up(mounts_at) }
     }
 
-    fn work(&self, queue: Option<Queue>, mounts: bool, raw: &mut Vec<Raw>) {
+    /// Tells whether all was read that waited.
+    fn work(&self, queue: Option<Queue>, mounts_changed: bool, raw: &mut Vec<Raw>) -> bool {
         let mut state = self.lock();
         let was_ready = state.ready_at(Instant::now()).is_some();
-        if let Some(queue) = queue {
-            self.drain(&mut state, &queue, raw);
-        }
+        raw.clear();
+        let all = queue.is_none_or(|queue| drain(&mut state, &queue, raw));
         let now = Instant::now();
-        if mounts {
+        if mounts_changed {
             state.mounts_changed(now);
         }
         state.tick(now);
         if !was_ready && state.ready_at(now).is_some() {
             self.changed.notify_all();
         }
+        all
     }
+}
 
-    /// Reads what waits, at most as much as one call gives.
-    fn drain(&self, state: &mut State, queue: &Queue, raw: &mut Vec<Raw>) {
-        raw.clear();
-        let read = queue.read(raw);
-        let now = Instant::now();
-        for raw in raw.iter() {
-            // What an older queue said is about watches that are no more.
-            if state.queue.as_ref().is_some_and(|current| current.is(queue)) {
-                state.apply(raw, now);
-            }
-        }
-        if read.is_err() {
-            state.overflow(now);
+/// Reads what waits, at most as much as one call gives. Tells whether that was all.
+fn drain(state: &mut State, queue: &Queue, raw: &mut Vec<Raw>) -> bool {
+    let now = Instant::now();
+    let read = queue.read(raw);
+    for raw in raw.iter() {
+        // What an older queue said is about watches that are no more.
+        if state.queue.as_ref().is_some_and(|current| current.is(queue)) {
+            state.apply(raw, now);
         }
     }
+    match read {
+        Ok(true) => state.heard = Some(now),
+        Ok(false) => {}
+        Err(_) => state.overflow(now),
+    }
+    !matches!(read, Ok(false))
 }
