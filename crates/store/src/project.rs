@@ -141,6 +141,9 @@ fn empty(conn: &Connection, table: &Table) -> Result<(), StoreError> {
     conn.execute_batch(&format!("DROP TABLE {}", quoted(&table.name))).within(conn, DOING)
 }
 
+/// The key, the bytes and the checksum of a record that is kept whole.
+type Whole = (Vec<u8>, Vec<u8>, i64);
+
 /// Puts records that were kept whole into the table that they now have.
 fn fill_shared(conn: &Connection, table: &Table, notes: &mut u64) -> Result<(), StoreError> {
     let origins = Origins::load(conn, "_origin")?;
@@ -154,8 +157,7 @@ fn fill_shared(conn: &Connection, table: &Table, notes: &mut u64) -> Result<(), 
     loop {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let chunk = select.query_map(params![table.model.0, last, CHUNK], row);
-        let chunk: Result<Vec<(Vec<u8>, Vec<u8>, i64)>, _> = chunk.and_then(Iterator::collect);
-        let chunk = chunk.within(conn, DOING)?;
+        let chunk: Vec<Whole> = chunk.and_then(Iterator::collect).within(conn, DOING)?;
         let Some((end, ..)) = chunk.last() else { return Ok(()) };
         last.clone_from(end);
         for (key, bytes, sum) in chunk {
