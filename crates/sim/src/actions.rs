@@ -11,7 +11,8 @@ use crate::world::{Event, World};
 impl World {
     pub(crate) fn act(&mut self, action: Action) -> Result<(), Violation> {
         let rng = &mut Rng::new(action.seed);
-        let up: Vec<usize> = (0..self.replicas.len()).filter(|i| self.replicas[*i].is_up()).collect();
+        let up: Vec<usize> =
+            (0..self.replicas.len()).filter(|i| self.replicas[*i].is_up()).collect();
         if up.is_empty() {
             return Ok(());
         }

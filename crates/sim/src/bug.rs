@@ -16,6 +16,8 @@ use driftless_core::store::{OwnedLane, RowPage, Session, Store};
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 
+use crate::world::Counts;
+
 /// A deliberate bug around the engine. A run with one of them must end in a violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bug {
@@ -73,13 +75,14 @@ pub struct BenchStore {
     /// Whether the calls come from a local write.
     local: bool,
     digests: Digests,
+    tally: Counts,
 }
 
 impl BenchStore {
     /// An empty store of `device`.
     pub fn new(device: DeviceId, bug: Option<Bug>) -> Self {
-        let digests = Digests::new();
-        Self { mem: MemStore::new(device), bug, calls: 0, local: false, digests }
+        let (mem, digests) = (MemStore::new(device), Digests::new());
+        Self { mem, bug, calls: 0, local: false, digests, tally: Counts::new() }
     }
 
     /// The reference store.
@@ -90,6 +93,21 @@ impl BenchStore {
     /// The reference store, around the bug.
     pub fn mem_mut(&mut self) -> &mut MemStore {
         &mut self.mem
+    }
+
+    /// How often owned lanes took which way into the store.
+    pub fn tally(&self) -> &Counts {
+        &self.tally
+    }
+
+    fn tally_lane(&mut self, device: &DeviceId, what: [&'static str; 3]) {
+        let lane = self.mem.lane(device).cloned().unwrap_or_default();
+        let kind = match lane.session {
+            None => what[0],
+            Some(session) if session.full => what[1],
+            Some(_) => what[2],
+        };
+        *self.tally.entry(kind).or_default() += 1;
     }
 
     /// Tells whether what follows is a local write.
@@ -285,16 +303,20 @@ impl Store for BenchStore {
         rows: &[u8],
         session: Session,
     ) -> Result<(), Infallible> {
+        let ways = ["session: begun", "session: page of a full one", "session: page of a delta"];
+        self.tally_lane(device, ways);
         self.mem.stage_page(device, rows, session)
     }
 
     fn finish_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
+        self.tally_lane(device, ["", "session: a full one done", "session: a delta done"]);
         self.mem.finish_session(device)?;
         self.update_digests();
         Ok(())
     }
 
     fn apply_delta(&mut self, device: &DeviceId, rows: &[u8], seq: Seq) -> Result<(), Infallible> {
+        *self.tally.entry("a delta of one page").or_default() += 1;
         if self.has(Bug::HeadWithoutRows) {
             let none = PageWriter::new(&[]).finish();
             return self.mem.apply_delta(device, &none, seq);
@@ -305,6 +327,11 @@ impl Store for BenchStore {
     }
 
     fn drop_session(&mut self, device: &DeviceId) -> Result<(), Infallible> {
+        let nothing = "session: none to drop";
+        self.tally_lane(
+            device,
+            [nothing, "session: a full one dropped", "session: a delta dropped"],
+        );
         self.mem.drop_session(device)
     }
 

@@ -1,5 +1,7 @@
 //! Checkers: what must hold after every step, whatever happens.
 
+use std::collections::BTreeMap;
+
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
 use driftless_core::id::{DeviceId, Dot};
@@ -16,6 +18,8 @@ use crate::world::World;
 
 /// How many steps pass between two comparisons of a replica with the fold of the ledger.
 const FOLD_EVERY: u64 = 25;
+/// Messages from one replica to another within a second, above which something feeds on itself.
+const MOST_MESSAGES: u64 = 1_000;
 
 /// What a replica looked like after its last step.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +34,13 @@ struct Look {
 pub(crate) struct Checker {
     looks: Vec<Look>,
     steps: u64,
+    /// Messages from one replica to another within the second that began then.
+    floods: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
 impl Checker {
     pub(crate) fn new(replicas: usize) -> Self {
-        Self { looks: vec![Look::default(); replicas], steps: 0 }
+        Self { looks: vec![Look::default(); replicas], steps: 0, floods: BTreeMap::new() }
     }
 }
 
@@ -247,6 +253,22 @@ impl World {
         }
         let what = format!("{i} tells {told:?} and has {:?}", self.replicas[i].durable);
         Err(self.violation(Rule::Durable, what))
+    }
+
+    /// Whatever is lost or repeated, the answer to it is bounded.
+    pub(crate) fn check_flood(&mut self, from: usize, to: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let (since, messages) = self.checker.floods.entry((from, to)).or_insert((now, 0));
+        if now >= *since + 1_000 {
+            (*since, *messages) = (now, 0);
+        }
+        *messages += 1;
+        let messages = *messages;
+        if messages > MOST_MESSAGES {
+            let what = format!("{from} sends {to} more than {MOST_MESSAGES} messages in a second");
+            return Err(self.violation(Rule::Flood, what));
+        }
+        Ok(())
     }
 
     /// Replicas with equal states are equal.

@@ -119,7 +119,6 @@ impl<'a> State<'a> {
                 && (rule_of(write.field) != MergeRule::Counter
                     || other.by.dot.origin.device == write.by.dot.origin.device)
         };
-        self.counts(write)
-            && !self.writes().any(|other| replaces(&other) && self.counts(&other))
+        self.counts(write) && !self.writes().any(|other| replaces(&other) && self.counts(&other))
     }
 }

@@ -147,6 +147,7 @@ impl World {
                 return Err(self.violation(Rule::Peace, "a message to nobody"));
             };
             self.count(message.name());
+            self.check_flood(i, there)?;
             let (id, side) = link_of(i, there);
             let link = self.network.link(id);
             let Some(connection) = link.ends[side].filter(|c| link.connection == Some(*c)) else {

@@ -156,7 +156,7 @@ impl Replica {
         let mut batch = Batch { effects: vec![], written: vec![], aborted: false };
         for (kind, seed) in wishes {
             let rng = &mut Rng::new(seed);
-            let aborts = rng.chance(5);
+            let aborts = rng.chance(2);
             let before = self.store.vector().clone();
             match self.transact(kind, rng, aborts, now)? {
                 Some(dot) => batch.written.push((dot, before)),

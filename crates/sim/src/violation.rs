@@ -25,6 +25,8 @@ pub enum Rule {
     Shown,
     /// A writer sees its own writes.
     Write,
+    /// What is lost or repeated does not grow into more and more messages.
+    Flood,
     /// A tick makes progress.
     Busy,
     /// Honest peers find no fault with each other.

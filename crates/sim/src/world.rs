@@ -79,6 +79,11 @@ pub fn run(plan: Plan, keep_trace: bool) -> Report {
     if let Some(violation) = &violation {
         world.trace.line(violation.at_ms, || format!("VIOLATION {violation}"));
     }
+    for replica in &world.replicas {
+        for (what, count) in replica.store.tally() {
+            *world.counts.entry(what).or_default() += count;
+        }
+    }
     Report {
         trace_hash: world.trace.hash(),
         lines: world.trace.lines().to_vec(),
