@@ -7,8 +7,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+use driftless_core::change::{Change, ChangeSet, Draft, Op, Write};
 use driftless_core::clock::Hlc;
-use driftless_core::id::{DeviceId, Epoch, LibraryId, RecordKey, time_ordered_id};
+use driftless_core::id::{DeviceId, Dot, Epoch, LibraryId, Origin, RecordKey, time_ordered_id};
+use driftless_core::merge;
 use driftless_core::page::{Cursor, PageModel, PageWriter};
 use driftless_core::schema::{
     FieldDescriptor, FieldId, FieldType, IndexDescriptor, MergeRule, ModelDescriptor, ModelId,
@@ -202,7 +204,7 @@ fn create(dir: &Path) -> Outcome<SqliteStore> {
         shared_epoch: Epoch(1),
         owned_life: life(),
     };
-    Ok(SqliteStore::create(dir, identity, Schema::new([entry()])?)?)
+    Ok(SqliteStore::create(dir, identity, Schema::new([entry(), tag_model()])?)?)
 }
 
 /// The rows as pages, each the change set of its number.
@@ -258,6 +260,110 @@ fn own(store: &mut SqliteStore, rows: &[Row]) -> Outcome<()> {
         store.commit()?;
     }
     Ok(())
+}
+
+fn tag_model() -> ModelDescriptor {
+    let field = |name: &str, ty| FieldDescriptor {
+        id: FieldId::of(name),
+        name: name.into(),
+        ty,
+        rule: MergeRule::Lww,
+        nullable: true,
+    };
+    ModelDescriptor {
+        id: ModelId::of("tag"),
+        name: "tag".into(),
+        kind: ModelKind::Shared,
+        fields: vec![
+            field("name", FieldType::Text),
+            field("color", FieldType::Text),
+            field("description", FieldType::Text),
+            field("parent", FieldType::Uuid),
+            field("kind", FieldType::Int),
+        ],
+        indexes: vec![IndexDescriptor { columns: vec!["name".into()], partial: false }],
+    }
+}
+
+const TAGS: u64 = 10_000;
+
+/// Tags as shared records, each made by a change set of its own, a hundred a transaction; and the
+/// same in a plain table. Returns seconds and the sizes of the two files.
+fn tags(dir: &Path) -> Outcome<(f64, u64, u64)> {
+    let conn = Connection::open(dir.join("tags.db"))?;
+    conn.execute_batch(
+        "PRAGMA page_size = 8192; CREATE TABLE tag (id BLOB PRIMARY KEY NOT NULL, name TEXT, \
+         color TEXT, description TEXT, parent BLOB, kind INTEGER) STRICT; \
+         CREATE INDEX by_name ON tag (name); BEGIN",
+    )?;
+    let mut store = create(dir)?;
+    let origin = Origin::shared(DeviceId([1; 32]), Epoch(1));
+    let mut spent = 0.0;
+    for chunk in 0..TAGS / 100 {
+        let tags: Vec<_> = (chunk * 100..chunk * 100 + 100).map(tag).collect();
+        for (id, values) in &tags {
+            let mut insert =
+                conn.prepare_cached("INSERT INTO tag VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            insert.raw_bind_parameter(1, &id.as_bytes()[..])?;
+            for (at, (_, value)) in values.iter().enumerate() {
+                insert.raw_bind_parameter(at + 2, sql_value(value))?;
+            }
+            insert.raw_execute()?;
+        }
+        let (seconds, ()) = timed(|| {
+            store.begin()?;
+            for (id, values) in &tags {
+                create_tag(&mut store, origin, RecordKey::from(*id), values)?;
+            }
+            store.commit()?;
+            Ok(store.flush_log()?)
+        })?;
+        spent += seconds;
+    }
+    conn.execute_batch("COMMIT")?;
+    store.begin()?;
+    store.commit()?;
+    store.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok((spent, store.sizes()?.library, std::fs::metadata(dir.join("tags.db"))?.len()))
+}
+
+/// A tag's id and values.
+fn tag(n: u64) -> (Uuid, Vec<(FieldId, Value)>) {
+    let mut random = [0; 10];
+    random.copy_from_slice(&blake3_like(n)[..10]);
+    let id = time_ordered_id(1_700_000_000_000 + n, random);
+    let values = vec![
+        (FieldId::of("name"), Value::Text(format!("holiday {n}"))),
+        (FieldId::of("color"), Value::Text("#a0c4ff".into())),
+        (FieldId::of("description"), Value::Null),
+        (FieldId::of("parent"), Value::Blob(id.as_bytes().to_vec())),
+        (FieldId::of("kind"), Value::Int(0)),
+    ];
+    (id, values)
+}
+
+fn create_tag(
+    store: &mut SqliteStore,
+    origin: Origin,
+    key: RecordKey,
+    values: &[(FieldId, Value)],
+) -> Outcome<()> {
+    let model = ModelId::of("tag");
+    let head = store.vector().head(&origin);
+    let dot = Dot::new(origin, head.map_or(1, |head| head.seq + 1));
+    let hlc = Hlc::from_ms(1_700_000_000_000 + dot.seq);
+    let write = |(field, value): &(FieldId, Value)| Write {
+        field: *field,
+        over: vec![],
+        value: value.clone(),
+    };
+    let op = Op::Create { over: vec![], fields: values.iter().map(write).collect() };
+    let mut record = store.record(model, &key)?;
+    merge::apply(&mut record, &op, dot, hlc, |_| false);
+    store.put_record(model, &key, &record)?;
+    let draft = Draft { dot, prev: head.map_or([0; 32], |head| head.hash), hlc, needs: vec![] };
+    let change = Change { model, key, op };
+    Ok(store.append(&ChangeSet::new(draft, &[change])?)?)
 }
 
 /// Reads a lane from begin to end, in pages of 5,000 rows.
@@ -326,6 +432,16 @@ fn main() -> Outcome<()> {
     for at in 0..rounds.max(1) {
         all.push(round(&rows, &pages, at == 0)?);
     }
+    let dir = tempfile::tempdir()?;
+    let (seconds, ours, plain) = tags(dir.path())?;
+    println!(
+        "{TAGS} tags, a change set each, 100 a transaction: {:.0} a second; library.db {:.2} MB, \
+         plain {:.2} MB: {:.2} times",
+        TAGS as f64 / seconds,
+        megabytes(ours),
+        megabytes(plain),
+        ours as f64 / plain as f64
+    );
     let base: Vec<f64> = all.iter().filter_map(|times| times.first()).map(|t| t.1).collect();
     for at in 0..all[0].len() {
         let mut seconds: Vec<f64> = all.iter().map(|times| times[at].1).collect();

@@ -8,6 +8,7 @@
 //! Nothing here knows of the network, of threads or of a runtime.
 
 mod bind;
+mod conflict;
 mod error;
 mod fields;
 mod format;
@@ -35,6 +36,7 @@ mod synclog;
 mod transaction;
 mod whole;
 
+pub use conflict::Conflict;
 pub use error::StoreError;
 pub use identity::Identity;
 pub use local::Local;

@@ -15,6 +15,7 @@ use driftless_core::schema::{
 use rusqlite::{Connection, params};
 
 use crate::bind::column_type;
+use crate::conflict::{count_conflicts, set_conflicts};
 use crate::error::{StoreError, Within, from_sql_seq};
 use crate::fields::encode_fields;
 use crate::lane::Lane;
@@ -118,6 +119,7 @@ impl Table {
 fn empty(conn: &Connection, table: &Table) -> Result<(), StoreError> {
     let origins = Origins::load(conn, "_origin")?;
     let n = table.columns.len();
+    let mut conflicts = count_conflicts(conn)?;
     let mut scan = conn.prepare(&table.sql.scan).within(conn, DOING)?;
     let mut rows = scan.query(params![&[][..] as &[u8], -1]).within(conn, DOING)?;
     while let Some(row) = rows.next().within(conn, DOING)? {
@@ -126,6 +128,7 @@ fn empty(conn: &Connection, table: &Table) -> Result<(), StoreError> {
         if table.kind.is_shared() {
             let record = shared::decode_row(conn, &origins, table, row, 1)?;
             shared::write_whole(conn, &origins, table.model, (key, &record, number(2)?))?;
+            set_conflicts(conn, &mut conflicts, (table.model, key), None, &record)?;
         } else {
             let mut w = Writer::new();
             encode_fields(&mut w, &read_fields(conn, table, row, 1)?);
@@ -154,6 +157,7 @@ fn fill_shared(conn: &Connection, table: &Table, notes: &mut u64) -> Result<(), 
         )
         .within(conn, DOING)?;
     let mut last: Vec<u8> = Vec::new();
+    let mut conflicts = count_conflicts(conn)?;
     loop {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let chunk = select.query_map(params![table.model.0, last, CHUNK], row);
@@ -167,6 +171,7 @@ fn fill_shared(conn: &Connection, table: &Table, notes: &mut u64) -> Result<(), 
             }
             let found = shared::write_row(conn, &origins, table, (&key, &record, sum), false)?;
             set_notes(conn, notes, table.model, &key, &found)?;
+            set_conflicts(conn, &mut conflicts, (table.model, &key), Some(table), &record)?;
             conn.execute(
                 "DELETE FROM _unknown_shared WHERE model = ?1 AND key = ?2",
                 params![table.model.0, key],

@@ -37,6 +37,8 @@ pub struct Quarantined {
 pub(crate) type Note = (FieldId, Reason);
 
 const WHAT: &str = "the quarantine";
+/// Where records are kept whole.
+const WHOLE: [&str; 2] = ["_unknown_shared", "_unknown_owned"];
 
 fn number(reason: Reason) -> i64 {
     match reason {
@@ -85,20 +87,26 @@ impl SqliteStore {
     /// How many records and fields wait in quarantine.
     pub fn quarantined(&self) -> Result<u64, StoreError> {
         let mut count = self.state.notes;
-        self.whole_records(|_, _, _| {
-            count += 1;
-            Ok(true)
-        })?;
+        for table in WHOLE {
+            let sql = format!("SELECT model, count(*) FROM {table} GROUP BY model");
+            let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
+            let mut rows = select.query([]).within(&self.conn, WHAT)?;
+            while let Some(row) = rows.next().within(&self.conn, WHAT)? {
+                let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
+                if self.why_whole(table, model).is_some() {
+                    count += row.get::<_, i64>(1).within(&self.conn, WHAT)?.cast_unsigned();
+                }
+            }
+        }
         Ok(count)
     }
 
     /// Up to `limit` of what waits in quarantine.
     pub fn quarantine(&self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
         let mut out = Vec::new();
-        self.whole_records(|model, key, reason| {
-            out.push(Quarantined { model, key, field: None, reason });
-            Ok(out.len() < limit)
-        })?;
+        for table in WHOLE {
+            self.list_whole(table, limit, &mut out)?;
+        }
         let mut select = self
             .conn
             .prepare_cached("SELECT model, key, field, reason FROM _quarantine LIMIT ?1")
@@ -117,31 +125,35 @@ impl SqliteStore {
         Ok(out)
     }
 
-    /// Visits the records that wait as a whole, until `visit` says that it has enough.
-    fn whole_records(
+    /// Adds the records of `table` that wait as a whole.
+    fn list_whole(
         &self,
-        mut visit: impl FnMut(ModelId, RecordKey, Reason) -> Result<bool, StoreError>,
+        table: &'static str,
+        limit: usize,
+        out: &mut Vec<Quarantined>,
     ) -> Result<(), StoreError> {
-        for table in ["_unknown_shared", "_unknown_owned"] {
-            let sql = format!("SELECT model, key FROM {table} ORDER BY model, key");
-            let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
-            let mut rows = select.query([]).within(&self.conn, WHAT)?;
-            while let Some(row) = rows.next().within(&self.conn, WHAT)? {
-                let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
-                let shared = table == "_unknown_shared";
-                let reason = match (self.layout.table(model), shared) {
-                    // A record without a life waits for nothing but its end.
-                    (Some(table), true) if table.kind.is_shared() => continue,
-                    (Some(table), false) if !table.kind.is_shared() => Reason::KeyTaken,
-                    _ => Reason::UnknownModel,
-                };
+        let sql = format!("SELECT model, key FROM {table} ORDER BY model, key");
+        let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
+        let mut rows = select.query([]).within(&self.conn, WHAT)?;
+        while out.len() < limit {
+            let Some(row) = rows.next().within(&self.conn, WHAT)? else { break };
+            let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
+            if let Some(reason) = self.why_whole(table, model) {
                 let key = row.get::<_, Vec<u8>>(1).within(&self.conn, WHAT)?;
-                if !visit(model, self.key_of(&key)?, reason)? {
-                    return Ok(());
-                }
+                out.push(Quarantined { model, key: self.key_of(&key)?, field: None, reason });
             }
         }
         Ok(())
+    }
+
+    /// Why a record of this model is kept whole in `table`, if that is for something to come.
+    fn why_whole(&self, table: &str, model: ModelId) -> Option<Reason> {
+        match self.layout.table(model).map(|known| known.kind.is_shared()) {
+            // A record without a life waits for nothing but its end.
+            Some(true) if table == "_unknown_shared" => None,
+            Some(false) if table == "_unknown_owned" => Some(Reason::KeyTaken),
+            _ => Some(Reason::UnknownModel),
+        }
     }
 
     /// A key that a table of ours holds.

@@ -13,6 +13,7 @@ use driftless_core::value::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::bind::{Bind, column_value, fits};
+use crate::conflict::set_conflicts;
 use crate::error::{StoreError, Within};
 use crate::layout::{Column, Table};
 use crate::open::SqliteStore;
@@ -267,6 +268,8 @@ impl SqliteStore {
             }
             self.state.digest(model, |digest| digest.add(sum));
         }
-        set_notes(&self.conn, &mut self.state.notes, model, bytes, &notes)
+        set_notes(&self.conn, &mut self.state.notes, model, bytes, &notes)?;
+        let (conflicts, table) = (&mut self.state.conflicts, self.layout.shared(model));
+        set_conflicts(&self.conn, conflicts, (model, bytes), table, record)
     }
 }

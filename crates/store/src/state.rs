@@ -12,6 +12,7 @@ use driftless_core::schema::ModelId;
 use driftless_core::version::{Head, OwnedVector, Vector};
 use rusqlite::{Connection, params};
 
+use crate::conflict::count_conflicts;
 use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
 use crate::identity::{Identity, meta, set_meta};
 use crate::lane::Lane;
@@ -34,6 +35,8 @@ pub(crate) struct State {
     pub(crate) next_pos: i64,
     /// How many notes `_quarantine` holds.
     pub(crate) notes: u64,
+    /// How many fields `_conflict` holds.
+    pub(crate) conflicts: u64,
     dirty: Dirty,
 }
 
@@ -61,6 +64,7 @@ impl State {
             acks: Arc::default(),
             next_pos: 1,
             notes: count_notes(conn)?,
+            conflicts: count_conflicts(conn)?,
             dirty: Dirty::default(),
         })
     }
