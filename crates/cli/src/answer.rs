@@ -43,7 +43,7 @@ impl Answer {
     /// What `--json` prints.
     pub(crate) fn json(&self) -> Result<Value, serde_json::Error> {
         match self {
-            Self::Record(it) => serde_json::to_value(it),
+            Self::Record(it) => Ok(serde_json::json!({"id": it.id})),
             Self::Library(it) => serde_json::to_value(it),
             Self::Invitation(it) => serde_json::to_value(it),
             Self::Pairing(it) => serde_json::to_value(it),
@@ -98,8 +98,7 @@ impl Rows {
 pub(crate) struct Record {
     pub(crate) id: String,
     /// What happened to it, for people.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) did: Option<String>,
+    pub(crate) did: String,
 }
 
 /// A library that this device belongs to from now on.

@@ -138,6 +138,9 @@ pub(crate) struct UpArgs {
     /// No relay, no discovery, no look-ups: only addresses that are known
     #[arg(long)]
     pub(crate) offline: bool,
+    /// End when the standard input ends: whoever started it is gone then
+    #[arg(long, hide = true)]
+    pub(crate) tied: bool,
 }
 
 #[derive(Args, Clone, Debug)]

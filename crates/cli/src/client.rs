@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use driftless::{Error, Library, StoreError};
 use driftless_catalog::models;
 
+use crate::args::LibraryCommand;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::places::Places;
-use crate::wire::{self, Frame, Greeting, MAX_FRAME, PROTOCOL, Request};
+use crate::wire::{self, Frame, Greeting, MAX_FRAME, PROTOCOL, Request, Step};
 
 /// How long a command waits for another one that has the library open.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -87,7 +88,7 @@ impl Connection {
     /// Runs a command there, and hands on what it gives.
     pub(crate) fn run(&mut self, request: &Request, out: &mut dyn Output) -> Result<Exit, Failure> {
         self.send(request)?;
-        self.follow(out)
+        follow(&mut self.input, out)
     }
 
     /// Sends a request.
@@ -96,9 +97,25 @@ impl Connection {
         sent.map_err(|error| interrupted(&error))
     }
 
-    /// Hands on frames until the last.
-    pub(crate) fn follow(&mut self, out: &mut dyn Output) -> Result<Exit, Failure> {
-        follow(&mut self.input, out)
+    /// Runs many operations there, each its own commit, and hands on a line for each.
+    pub(crate) fn batch(
+        mut self,
+        commands: Vec<LibraryCommand>,
+        out: &mut dyn Output,
+    ) -> Result<Exit, Failure> {
+        self.send(&Request::Batch)?;
+        let (mut input, mut output) = self.split();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let steps = commands.into_iter().map(Step::Ok);
+                let sent: io::Result<()> =
+                    steps.map(|step| wire::send(&mut output, &step)).collect();
+                // If the daemon is gone, whoever reads its answers learns of it.
+                drop(sent.and_then(|()| output.flush()));
+                drop(output.get_ref().shutdown(Shutdown::Write));
+            });
+            follow(&mut input, out)
+        })
     }
 
     /// The two directions, to be used by two threads.

@@ -5,6 +5,7 @@ mod join;
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
 use driftless::Library;
@@ -21,13 +22,13 @@ use crate::output::Output as _;
 use crate::places::{Places, Surroundings};
 use crate::printer::{Look, Printer};
 use crate::wire::Request;
-use crate::{daemon, hostname};
+use crate::{daemon, demo, hostname};
 
 /// Runs what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let places = || Places::new(cli.dir.clone(), &Surroundings::here());
     match cli.command {
-        Command::Demo(_) => Err(Failure::internal("demo")),
+        Command::Demo(args) => demo::run(&args, cli.json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "driftless", &mut io::stdout());
             Ok(Exit::Done)
@@ -103,6 +104,15 @@ fn library(places: &Places, mut command: LibraryCommand, json: bool) -> Result<E
             }
         };
         let finished = printer.finish();
+        if matches!((&result, &reached), (Err(failure), Reached::Open(_)) if failure.code == "no_address")
+        {
+            drop(reached);
+            match starting_daemon(places)? {
+                Some(daemon) => reached = Reached::Daemon(daemon),
+                None => return result,
+            }
+            continue;
+        }
         let exit = result?;
         finished.map_err(|error| Failure::io("writing the output", &error))?;
         if !watch {
@@ -112,8 +122,23 @@ fn library(places: &Places, mut command: LibraryCommand, json: bool) -> Result<E
     }
 }
 
+/// Waits a moment for a daemon that is just being started.
+fn starting_daemon(places: &Places) -> Result<Option<Connection>, Failure> {
+    let deadline = Instant::now() + STARTING;
+    while Instant::now() < deadline {
+        if let Some(daemon) = Connection::open(places)? {
+            return Ok(Some(daemon));
+        }
+        std::thread::sleep(STARTING_PAUSE);
+    }
+    Ok(None)
+}
+
+/// How long a daemon is waited for that may be starting.
+const STARTING: Duration = Duration::from_secs(2);
+const STARTING_PAUSE: Duration = Duration::from_millis(20);
 /// How often `status --watch` looks.
-const WATCH_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 fn look(command: &LibraryCommand, json: bool) -> Look {
     let lines = matches!(

@@ -9,6 +9,7 @@ mod args;
 mod client;
 mod commands;
 mod daemon;
+mod demo;
 mod execute;
 mod explain;
 mod failure;

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::answer::{Answer, Rows};
 
@@ -51,5 +52,56 @@ impl Throttle {
             self.last = Some(now);
         }
         due
+    }
+}
+
+/// Keeps what a command gives.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub(crate) answer: Option<Answer>,
+    pub(crate) rows: Vec<Rows>,
+    pub(crate) lines: Vec<String>,
+}
+
+impl Collected {
+    /// All of it as `--json` prints it.
+    pub(crate) fn json(&self) -> Result<Value, serde_json::Error> {
+        if let Some(answer) = &self.answer {
+            return answer.json();
+        }
+        let mut all = Vec::new();
+        for rows in &self.rows {
+            all.append(&mut rows.json()?);
+        }
+        Ok(Value::Array(all))
+    }
+}
+
+impl Output for Collected {
+    fn progress(&mut self, _: Progress) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn note(&mut self, _: String) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: Answer) -> io::Result<()> {
+        self.answer = Some(answer);
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: Rows) -> io::Result<()> {
+        self.rows.push(rows);
+        Ok(())
+    }
+
+    fn line(&mut self, line: String) -> io::Result<()> {
+        self.lines.push(line);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::text;
 use clients::Clients;
 
 /// How long a starting daemon waits for a command that has the library open.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How long clients are given to have their answers when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -46,6 +46,9 @@ pub(crate) enum Stop {
 pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, Failure> {
     let (stop, stopped) = channel();
     let signals = watch_signals(stop.clone())?;
+    if args.tied {
+        watch_input(stop.clone())?;
+    }
     let library = Arc::new(open(places)?);
     library.sync(SyncOptions { listen: args.listen, offline: args.offline })?;
     let socket = places.make_socket_dir()?;
@@ -91,9 +94,25 @@ fn watch_signals(stop: Sender<Stop>) -> Result<signal_hook::iterator::Handle, Fa
     Ok(handle)
 }
 
+/// Ends the daemon when the standard input does.
+fn watch_input(stop: Sender<Stop>) -> Result<(), Failure> {
+    std::thread::Builder::new()
+        .name("driftless-input".to_owned())
+        .spawn(move || {
+            if let Err(error) = io::copy(&mut io::stdin().lock(), &mut io::sink()) {
+                tracing::warn!(%error, "the standard input cannot be read");
+            }
+            // If the daemon is ending already there is nobody to tell.
+            drop(stop.send(Stop::Signal));
+        })
+        .map(drop)
+        .map_err(|error| Failure::io("starting a thread", &error))
+}
+
 /// Opens the library. A command that has it open is waited for; a daemon is not.
 fn open(places: &Places) -> Result<Library, Failure> {
     let deadline = Instant::now() + LOCK_PATIENCE;
+    let mut told = false;
     loop {
         match Library::open(&places.dir, &models()) {
             Err(Error::Store(StoreError::Locked { .. })) => {}
@@ -102,6 +121,10 @@ fn open(places: &Places) -> Result<Library, Failure> {
         if Connection::open(places)?.is_some() {
             let message = format!("a daemon runs for {} already", places.dir.display());
             return Err(Failure::refused("already_up", message).next("driftless status"));
+        }
+        if !told {
+            tracing::info!("waiting for a command that has the library open");
+            told = true;
         }
         if Instant::now() >= deadline {
             let message = format!("another process has {} open", places.dir.display());

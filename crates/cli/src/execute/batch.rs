@@ -4,17 +4,15 @@
 //! commits durable at once; all others wait until those before them have ended. Either way the
 //! outcome is that of running them one after another.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use serde_json::Value;
-
 use super::{Context, execute, gone};
-use crate::answer::{Answer, Rows};
 use crate::args::{CatalogCommand, LibraryCommand, TagCommand};
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, Progress};
+use crate::output::{Collected, Output};
 use crate::wire::Step;
 
 /// Operations that run side by side at most.
@@ -33,7 +31,8 @@ pub(crate) fn run(
     std::thread::scope(|scope| {
         let (queue, running) = (&queue, &running);
         let schedule = move || {
-            let mut schedule = Schedule { running, jobs, results, workers: 0 };
+            let mut schedule =
+                Schedule { running, jobs, results, workers: 0, about: BTreeSet::new() };
             schedule.all(steps, || {
                 scope.spawn(move || work(context, queue, running));
             })
@@ -73,18 +72,33 @@ struct Job {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Class {
     CreateTag,
+    SetTag,
     AddTag,
     RemoveTag,
 }
 
-fn class(command: &LibraryCommand) -> Option<Class> {
+/// The class of an operation, and what no other one that runs beside it may be about.
+fn class(command: &LibraryCommand) -> Option<(Class, Option<&str>)> {
     let LibraryCommand::Catalog(CatalogCommand::Tag { command }) = command else { return None };
     match command {
-        TagCommand::Create { parent: None, .. } => Some(Class::CreateTag),
-        TagCommand::Add { .. } => Some(Class::AddTag),
-        TagCommand::Remove { .. } => Some(Class::RemoveTag),
+        TagCommand::Create { parent: None, .. } => Some((Class::CreateTag, None)),
+        // Names tell tags apart; an id could be that of a tag which goes by its name elsewhere.
+        TagCommand::Set { tag, fields } if !could_be_an_id(tag) && leave_names(fields) => {
+            Some((Class::SetTag, Some(tag)))
+        }
+        TagCommand::Add { .. } => Some((Class::AddTag, None)),
+        TagCommand::Remove { .. } => Some((Class::RemoveTag, None)),
         _ => None,
     }
+}
+
+fn could_be_an_id(selector: &str) -> bool {
+    selector.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+fn leave_names(fields: &[String]) -> bool {
+    let named = |field: &String| field.starts_with("name=") || field.starts_with("parent=");
+    !fields.iter().any(named)
 }
 
 /// What is under way.
@@ -121,6 +135,8 @@ struct Schedule<'a> {
     jobs: Sender<Job>,
     results: Sender<Receiver<Outcome>>,
     workers: usize,
+    /// What those under way are about.
+    about: BTreeSet<String>,
 }
 
 impl Schedule<'_> {
@@ -144,11 +160,15 @@ impl Schedule<'_> {
                 }
             };
             let next = class(&command);
-            let together = next.is_some() && next == now;
+            let same = next.is_some_and(|(class, _)| Some(class) == now);
+            let about = next.and_then(|(_, about)| about);
+            let together = same && about.is_none_or(|about| !self.about.contains(about));
             if !together {
                 self.running.wait_for_at_most(0);
+                self.about.clear();
             }
-            now = next;
+            self.about.extend(about.map(str::to_owned));
+            now = next.map(|(class, _)| class);
             self.running.wait_for_at_most(SIDE_BY_SIDE - 1);
             self.running.add();
             if self.workers < SIDE_BY_SIDE && (self.workers == 0 || together) {
@@ -179,49 +199,36 @@ fn work(context: Context<'_>, queue: &Mutex<Receiver<Job>>, running: &Running) {
 fn one(context: Context<'_>, command: LibraryCommand) -> Outcome {
     let mut collected = Collected::default();
     match execute(context, command, &mut collected) {
-        Ok(exit) => (collected.value().to_string(), exit == Exit::Done),
+        Ok(exit) => match collected.json() {
+            Ok(value) => (value.to_string(), exit == Exit::Done),
+            Err(error) => (Failure::internal(error.to_string()).json().to_string(), false),
+        },
         Err(failure) => (failure.json().to_string(), false),
     }
 }
 
-/// Keeps what a command gives, for one line.
-#[derive(Default)]
-struct Collected {
-    answer: Option<Value>,
-    rows: Option<Vec<Value>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Collected {
-    fn value(self) -> Value {
-        self.answer.or(self.rows.map(Value::Array)).unwrap_or(Value::Null)
-    }
-}
-
-impl Output for Collected {
-    fn progress(&mut self, _: Progress) -> io::Result<()> {
-        Ok(())
+    fn of(words: &[&str]) -> Option<Class> {
+        use clap::Parser as _;
+        let words = ["driftless", "tag"].iter().chain(words);
+        let cli = crate::args::Cli::try_parse_from(words).unwrap();
+        let crate::args::Command::Library(command) = cli.command else { panic!("{words:?}") };
+        class(&command).map(|(class, _)| class)
     }
 
-    fn note(&mut self, _: String) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn answer(&mut self, answer: Answer) -> io::Result<()> {
-        self.answer = Some(answer.json()?);
-        Ok(())
-    }
-
-    fn rows(&mut self, rows: Rows) -> io::Result<()> {
-        self.rows.get_or_insert_default().append(&mut rows.json()?);
-        Ok(())
-    }
-
-    fn line(&mut self, line: String) -> io::Result<()> {
-        self.rows.get_or_insert_default().push(serde_json::from_str(&line)?);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    #[test]
+    fn only_what_cannot_see_each_other_runs_side_by_side() {
+        assert_eq!(of(&["create", "a"]), Some(Class::CreateTag));
+        assert_eq!(of(&["create", "a", "--parent", "b"]), None);
+        assert_eq!(of(&["add", "a", "/x"]), Some(Class::AddTag));
+        assert_eq!(of(&["remove", "a", "/x"]), Some(Class::RemoveTag));
+        assert_eq!(of(&["set", "holiday", "color=red"]), Some(Class::SetTag));
+        assert_eq!(of(&["set", "holiday", "color=red", "name=x"]), None);
+        assert_eq!(of(&["set", "holiday", "parent="]), None);
+        assert_eq!(of(&["set", "beef", "color=red"]), None, "it could be an id");
+        assert_eq!(of(&["rm", "a"]), None);
     }
 }

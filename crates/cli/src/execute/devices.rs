@@ -54,5 +54,5 @@ fn rename(context: Context<'_>, device: &str, name: String) -> Result<Record, Fa
         tx.update(id, |row: &mut Device| row.name = name)?;
         Ok::<_, Error>(())
     })?;
-    Ok(Record { id: member.device.to_string(), did: Some(did) })
+    Ok(Record { id: member.device.to_string(), did })
 }

@@ -53,7 +53,7 @@ pub(super) fn run(
             let removed = catalog.remove_location(info.location.id)?;
             let entries = plural(removed, "entry", "entries");
             let did = format!("{} is forgotten, with {entries}", info.location.path);
-            Answer::Record(Record { id: info.location.id.to_string(), did: Some(did) })
+            Answer::Record(Record { id: info.location.id.to_string(), did })
         }
     };
     out.answer(answer).map_err(gone)?;

@@ -24,8 +24,8 @@ pub(super) fn run(
         }
         TagCommand::Create { name, color, parent } => {
             let parent = parent.as_deref().map(|parent| catalog.select_tag(parent)).transpose()?;
-            let id = catalog.create_tag(NewTag { color, parent, ..NewTag::named(name) })?;
-            Answer::Record(Record { id: id.to_string(), did: None })
+            let new = NewTag { color, parent, ..NewTag::named(name.as_str()) };
+            changed(catalog.create_tag(new)?, &name, "is created")
         }
         TagCommand::Set { tag, fields } => {
             let id = catalog.select_tag(&tag)?;
@@ -60,7 +60,7 @@ pub(super) fn run(
 }
 
 fn changed(id: Uuid, tag: &str, what: &str) -> Answer {
-    Answer::Record(Record { id: id.to_string(), did: Some(format!("{tag} {what}")) })
+    Answer::Record(Record { id: id.to_string(), did: format!("{tag} {what}") })
 }
 
 fn tagged(id: Uuid, name: String, added: bool, changed: usize, files: &[FileArg]) -> Answer {

@@ -66,7 +66,7 @@ fn about(peer: &PeerStatus, syncing: bool, now_ms: u64) -> String {
     match peer.last_seen_ms {
         Some(seen) => text.push_str(&format!(", last seen {}", ago(seen, now_ms))),
         None if peer.met => {
-            text.push_str(if syncing { ", not connected" } else { " at the last word of it" })
+            text.push_str(if syncing { ", not connected" } else { " when it was met last" })
         }
         None => {}
     }

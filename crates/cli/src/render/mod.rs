@@ -14,10 +14,11 @@ use crate::text::{bytes, count, plain, plural};
 /// A result.
 pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
     match answer {
-        Answer::Record(record) => match &record.did {
-            Some(did) => format!("{}\n", plain(did)),
-            None => format!("{}\n", record.id),
-        },
+        Answer::Record(record) => format!(
+            "{}
+",
+            plain(&record.did)
+        ),
         Answer::Library(founded) => format!(
             "This device, {}, is a member of the library {:?} in {}\nnext: driftless up\n",
             plain(&founded.device),

@@ -94,7 +94,10 @@ pub(super) fn sync(report: &SyncReport) -> String {
         return "There is no other device to sync with\n".to_owned();
     }
     let mut out = match report.done {
-        true => "Every device that counts has everything, and gave everything it has\n".to_owned(),
+        true if report.peers.iter().all(|peer| peer.state == "done") => {
+            "Every other device has everything, and gave everything it has\n".to_owned()
+        }
+        true => "Every device that can be reached has everything, and gave everything\n".to_owned(),
         false => "Not everything is everywhere yet\n".to_owned(),
     };
     for peer in report.peers.iter().filter(|peer| peer.state != "done") {
