@@ -23,7 +23,7 @@ use crate::clock::Hlc;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::id::{Dot, Origin};
 use crate::limits::{MAX_DOTS, MAX_FIELDS, MAX_ORIGINS};
-use crate::schema::{FieldId, MergeRule, ModelDescriptor};
+use crate::schema::{FieldId, MergeRule};
 use crate::value::Value;
 
 /// A version of a field that no other version has overwritten.
@@ -89,14 +89,11 @@ impl Record {
     }
 
     /// The fields in open conflict: last-writer-wins fields with siblings of different values.
-    pub fn conflicts<'a>(
-        &'a self,
-        model: &'a ModelDescriptor,
-    ) -> impl Iterator<Item = FieldId> + 'a {
-        self.fields.iter().filter_map(|(id, versions)| {
-            let lww = model.field(*id).is_none_or(|field| field.rule == MergeRule::Lww);
+    /// `rule` tells each field's.
+    pub fn conflicts(&self, rule: impl Fn(FieldId) -> MergeRule) -> impl Iterator<Item = FieldId> {
+        self.fields.iter().filter_map(move |(id, versions)| {
             let differ = versions.windows(2).any(|pair| pair[0].value != pair[1].value);
-            (lww && differ).then_some(*id)
+            (differ && rule(*id) == MergeRule::Lww).then_some(*id)
         })
     }
 

@@ -123,7 +123,7 @@ impl Writer {
             peers: others.map(|member| self.peer_status(member)).collect(),
             counts,
             quarantined: self.store.quarantined()?,
-            conflicts: 0,
+            conflicts: self.store.conflict_count(),
             sizes: sizes(self.store.dir())?,
         })
     }

@@ -145,6 +145,11 @@ fn what_was_written_apart_comes_together() {
     settle(&one);
     assert_eq!(one.digests().unwrap(), two.digests().unwrap());
     assert_eq!(one.get::<Note>(note).unwrap(), two.get::<Note>(note).unwrap());
+    let conflicts = |library: &Library| library.status().unwrap().conflicts;
+    assert_eq!((conflicts(&one), conflicts(&two)), (1, 1));
+    one.write(move |tx| tx.update(note, |note: &mut Note| note.text = "both".into())).unwrap();
+    settle(&one);
+    assert_eq!((conflicts(&one), conflicts(&two)), (0, 0));
     let count = two.query(|db| db.query_row("SELECT count(*) FROM note", [], |row| row.get(0)));
     assert_eq!(count.unwrap(), Ok(61i64));
 }

@@ -83,11 +83,20 @@ impl SqliteStore {
         let path = dir.join(LIBRARY_FILE);
         let made_dir = !dir.exists();
         fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, "making the folder", error))?;
-        let made_file = !path.exists();
-        let made =
-            init(&path, &identity, &options).and_then(|()| Self::open_with(dir, schema, options));
+        // Whoever makes the file, and nobody else, may remove it again.
+        let made_file = match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+            Err(error) => {
+                clean_up(dir, made_dir, false);
+                return Err(StoreError::io(&path, "making the library", error));
+            }
+        };
+        let made = init(&path, &identity, &options)
+            .and_then(|()| Self::open_with(dir, schema, options))
+            .and_then(|store| sync_dir(dir).map(|()| store));
         if made.is_err() && made_file {
-            clean_up(dir, made_dir);
+            clean_up(dir, made_dir, true);
         }
         made
     }
@@ -241,7 +250,9 @@ pub(crate) fn durable(conn: &Connection, options: &StoreOptions) -> Result<(), S
 /// A write-ahead log that cannot be opened: its folder decides what that means.
 fn not_writable(conn: &Connection, doing: &'static str, source: rusqlite::Error) -> StoreError {
     let path = path_of(conn);
-    let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let Some(dir) = path.parent().map(Path::to_owned) else {
+        return StoreError::sqlite(path, doing, source);
+    };
     let probe = dir.join(".driftless-probe");
     match fs::OpenOptions::new().write(true).create_new(true).open(&probe) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -277,12 +288,7 @@ fn init(path: &Path, identity: &Identity, options: &StoreOptions) -> Result<(), 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let conn = connect(path, flags, options)?;
     const DOING: &str = "making the library";
-    let tables: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| not_writable(&conn, DOING, error))?;
-    if tables > 0 {
-        return Err(StoreError::Exists { path: path.parent().unwrap_or(path).to_owned() });
-    }
+    refuse_tables(&conn, path)?;
     if conn.is_readonly("main").within(&conn, DOING)? {
         return Err(StoreError::ReadOnly { path: path.to_owned(), doing: DOING, source: None });
     }
@@ -291,6 +297,8 @@ fn init(path: &Path, identity: &Identity, options: &StoreOptions) -> Result<(), 
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").within(&conn, DOING)?;
     durable(&conn, options)?;
     conn.execute_batch("BEGIN IMMEDIATE").within(&conn, DOING)?;
+    // Another process may have been quicker.
+    refuse_tables(&conn, path)?;
     conn.execute_batch(LIBRARY_TABLES).within(&conn, DOING)?;
     identity.save(&conn)?;
     set_meta(&conn, "clock", 0)?;
@@ -299,10 +307,30 @@ fn init(path: &Path, identity: &Identity, options: &StoreOptions) -> Result<(), 
     conn.execute_batch("COMMIT").within(&conn, DOING)
 }
 
+/// Fails if there is anything in the file.
+fn refuse_tables(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| not_writable(conn, "making the library", error))?;
+    match tables {
+        0 => Ok(()),
+        _ => Err(StoreError::Exists { path: path.parent().unwrap_or(path).to_owned() }),
+    }
+}
+
+/// Makes the names of new files durable; SQLite has seen to what is in them.
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let synced = fs::File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|error| StoreError::io(dir, "making the library", error))
+}
+
 /// Removes what a failed [`SqliteStore::create`] made. What cannot be removed is an empty file that
 /// no one takes for a library.
-fn clean_up(dir: &Path, made_dir: bool) {
-    for file in [LIBRARY_FILE, crate::synclog::LOG_FILE] {
+fn clean_up(dir: &Path, made_dir: bool, made_file: bool) {
+    for file in [LIBRARY_FILE, crate::synclog::LOG_FILE].iter().filter(|_| made_file) {
         for suffix in ["", "-wal", "-shm"] {
             fs::remove_file(dir.join(format!("{file}{suffix}"))).ok();
         }

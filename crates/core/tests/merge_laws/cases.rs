@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use driftless_core::id::Dot;
 use driftless_core::merge::Lost;
 use driftless_core::record::Record;
-use driftless_core::schema::FieldId;
+use driftless_core::schema::{FieldId, MergeRule};
 use driftless_core::value::Value;
 
 use crate::world::{COUNT, Deed, FIELDS, History, NAME, State, World, model};
@@ -47,7 +47,11 @@ fn dots(record: &Record, field: FieldId) -> Vec<Dot> {
 }
 
 fn conflicts(state: &State) -> Vec<FieldId> {
-    state.records[0].conflicts(&model()).collect()
+    {
+        let model = model();
+        let rule = |id| model.field(id).map_or(MergeRule::Lww, |field| field.rule);
+        state.records[0].conflicts(rule).collect()
+    }
 }
 
 proptest! {
