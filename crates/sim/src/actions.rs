@@ -40,7 +40,7 @@ impl World {
             (Kind::Away, _) => self.isolate(&links, rng),
             (Kind::Clock, _) => self.replicas[i].member.wall_offset_ms = new_wall_offset(rng),
             (Kind::Leave, _) => self.leave(i),
-            (Kind::Probe, _) => self.post(i, Input::Probe(rng.next())),
+            (Kind::Probe, _) => self.post(i, Input::Probe(rng.draw())),
             (Kind::Verify, Some(link)) => {
                 let side = Side::from(link.0 == i);
                 let peer = self.replicas[replica_at(link, side)].id;
@@ -53,7 +53,7 @@ impl World {
 
     fn wish(&mut self, i: usize, kind: Kind, rng: &mut Rng) {
         for _ in 0..rng.pick(&[1, 1, 2, 5]) {
-            self.replicas[i].wishes.push_back((kind, rng.next()));
+            self.replicas[i].wishes.push_back((kind, rng.draw()));
         }
         self.schedule(self.now, Event::Wake(i));
     }

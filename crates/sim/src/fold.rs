@@ -106,7 +106,7 @@ impl<'a> State<'a> {
 
     /// A version counts while a life that its writer saw is not over.
     fn counts(&self, write: &Written<'_>) -> bool {
-        let seen = self.lives_seen_by(&write);
+        let seen = self.lives_seen_by(write);
         self.lives().any(|(life, _)| seen.contains(&life.dot) && !self.is_over(life, |_| true))
     }
 

@@ -143,7 +143,7 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
     let mut at = 0;
     let mut next = || {
         at += rng.below(2 * gap);
-        Action { at, kind: rng.pick(&kinds), seed: rng.next() }
+        Action { at, kind: rng.pick(&kinds), seed: rng.draw() }
     };
     (0..n).map(|_| next()).collect()
 }

@@ -1,0 +1,10 @@
+//! The engine, message by message: each handler, and the schedules that broke earlier designs.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod handlers;
+mod lanes;
+mod lost;
+mod meeting;
+mod steps;
+mod table;
