@@ -19,7 +19,7 @@ impl Engine {
             let Some((from, peers)) = groups.pop_first() else { return Ok(()) };
             let mut have: Vector = store.vector().clone();
             have.set(own, Head { seq: from, hash: [0; 32] });
-            let sets = store.log(&have, self.config.batch_bytes)?;
+            let sets = self.batch(store, &have)?;
             if sets.is_empty() {
                 return Ok(());
             }

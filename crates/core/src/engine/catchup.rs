@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::peer::Pulling;
 use super::{Engine, Now};
+use crate::change::ChangeSet;
 use crate::id::{DeviceId, Origin, Seq};
+use crate::limits::MAX_SETS;
 use crate::message::{Changes, Message};
 use crate::store::Store;
 use crate::version::{Head, Vector};
@@ -117,6 +119,17 @@ impl Engine {
         }
     }
 
+    /// The next change sets from the log that `have` lacks, as many as go into one message.
+    pub(super) fn batch<S: Store>(
+        &self,
+        store: &mut S,
+        have: &Vector,
+    ) -> Result<Vec<ChangeSet>, S::Error> {
+        let mut sets = store.log(have, self.config.batch_bytes)?;
+        sets.truncate(MAX_SETS);
+        Ok(sets)
+    }
+
     /// Answers a pull from the log, in the order in which the changes were applied here.
     pub(super) fn on_pull<S: Store>(
         &mut self,
@@ -131,7 +144,7 @@ impl Engine {
                 have.set(*origin, Head { seq: *seq, hash: [0; 32] });
             }
         }
-        let sets = store.log(&have, self.config.batch_bytes)?;
+        let sets = self.batch(store, &have)?;
         if sets.is_empty() {
             self.send(vec![id], Message::Covered { id: pull });
             return Ok(());

@@ -7,6 +7,7 @@ use crate::change::{Change, ChangeSet, Draft, Op, Write};
 use crate::clock::{ClockExhausted, Hlc};
 use crate::codec::CodecError;
 use crate::id::{DeviceId, Dot, Origin, RecordKey};
+use crate::limits::MAX_BODY_BYTES;
 use crate::merge::{self, Lost};
 use crate::record::{Record, Version};
 use crate::schema::{FieldId, MergeRule, ModelDescriptor, ModelId, ModelKind, Schema};
@@ -63,8 +64,8 @@ pub enum WriteError<E> {
         /// Why.
         source: ValueError,
     },
-    /// The transaction writes more than one change set can hold.
-    #[error("the transaction is too large: {0}")]
+    /// The transaction writes more than one change set can hold, or a row more than a page.
+    #[error("too much is written at once: {0}")]
     TooLarge(#[source] CodecError),
     /// The clock is at its end.
     #[error(transparent)]
@@ -284,6 +285,7 @@ impl LocalTx {
         let descriptor = of_kind(schema, id, ModelKind::Owned)?;
         let mut fields = canonical(descriptor, fields)?;
         fields.retain(|(_, value)| !value.is_null());
+        check_row(&fields).map_err(WriteError::TooLarge)?;
         self.note_owned(id);
         store.put_owned(id, key, self.owned.seq, Some(&fields)).map_err(WriteError::Store)
     }
@@ -415,6 +417,21 @@ impl Touched {
             |version: &&Version| rule != MergeRule::Counter || version.dot.origin.device == device;
         self.base.versions(field).iter().filter(mine).map(|version| version.dot).collect()
     }
+}
+
+/// A row must fit one page, whatever else is in it.
+fn check_row(fields: &[(FieldId, Value)]) -> std::result::Result<(), CodecError> {
+    let bytes = fields.iter().map(|(_, value)| match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        Value::Null | Value::Int(_) | Value::Real(_) => 0,
+    });
+    let (found, limit) = (bytes.sum::<usize>(), MAX_BODY_BYTES);
+    if found <= limit {
+        return Ok(());
+    }
+    let (found, limit) = (found as u64, limit as u64);
+    Err(CodecError::TooLarge { what: "bytes in one row", found, limit })
 }
 
 fn wrong_kind<E>(descriptor: &ModelDescriptor) -> WriteError<E> {

@@ -151,3 +151,22 @@ fn a_long_catch_up_goes_in_slices() {
     table.assert_equal(0, 1);
     assert_eq!(table.nodes[1].note("n").as_deref(), Some("4499"));
 }
+
+/// What would not fit one message is refused when it is written, not when it is sent.
+#[test]
+fn what_fits_no_message_is_refused() {
+    use driftless_core::engine::WriteError;
+    use driftless_core::schema::FieldId;
+    use driftless_core::value::Value;
+    let mut table = Table::new(1);
+    let schema = crate::table::wide_schema(12);
+    let big = |n: u32| (FieldId(n), Value::Blob(vec![0; 1 << 20]));
+    let (now, node) = (table.now, &mut table.nodes[0]);
+    let mut tx = node.engine.begin_local(&node.store, now).unwrap();
+    let mut put = |fields: Vec<(FieldId, Value)>| {
+        let key = crate::table::key("row");
+        tx.put_owned(&schema, &mut node.store, crate::table::FILE, &key, fields)
+    };
+    assert!(put((1..=8).map(big).collect()).is_ok());
+    assert!(matches!(put((1..=9).map(big).collect()), Err(WriteError::TooLarge(_))));
+}

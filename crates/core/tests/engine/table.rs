@@ -36,21 +36,27 @@ pub(crate) fn key(name: &str) -> RecordKey {
 }
 
 fn schema() -> Arc<Schema> {
+    Arc::new(wide_schema(1))
+}
+
+/// The two models with as many fields.
+pub(crate) fn wide_schema(fields: u32) -> Schema {
+    let field = |n: u32| FieldDescriptor {
+        id: FieldId(n),
+        name: format!("text{n}"),
+        ty: FieldType::Text,
+        rule: MergeRule::Lww,
+        nullable: true,
+    };
     let model = |id, name: &str, kind| ModelDescriptor {
         id,
         name: name.to_owned(),
         kind,
-        fields: vec![FieldDescriptor {
-            id: TEXT,
-            name: "text".to_owned(),
-            ty: FieldType::Text,
-            rule: MergeRule::Lww,
-            nullable: true,
-        }],
+        fields: (1..=fields).map(field).collect(),
         indexes: vec![],
     };
     let models = [model(NOTE, "note", ModelKind::Shared), model(FILE, "file", ModelKind::Owned)];
-    Arc::new(Schema::new(models).unwrap())
+    Schema::new(models).unwrap()
 }
 
 /// A replica.
