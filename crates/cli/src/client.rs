@@ -107,9 +107,8 @@ impl Connection {
         let (mut input, mut output) = self.split();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let steps = commands.into_iter().map(Step::Ok);
-                let sent: io::Result<()> =
-                    steps.map(|step| wire::send(&mut output, &step)).collect();
+                let mut steps = commands.into_iter().map(Step::Ok);
+                let sent = steps.try_for_each(|step| wire::send(&mut output, &step));
                 // If the daemon is gone, whoever reads its answers learns of it.
                 drop(sent.and_then(|()| output.flush()));
                 drop(output.get_ref().shutdown(Shutdown::Write));

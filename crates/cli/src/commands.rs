@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
-use driftless::Library;
+use driftless::{Library, StoreError};
 use driftless_catalog::models;
 
 use crate::answer::{Answer, Founded, StoppedReport};
@@ -43,6 +43,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
 }
 
 fn init(places: &Places, args: &InitArgs, json: bool) -> Result<Exit, Failure> {
+    if places.dir.join("library.db").exists() {
+        // Whoever has it open, this is what there is to say.
+        return Err(StoreError::Exists { path: places.dir.clone() }.into());
+    }
     let device = args.device_name.clone().unwrap_or_else(hostname::device_name);
     let library = Library::create(&places.dir, &models(), &args.name, &device)?;
     let founded = founded(&library, &device)?;

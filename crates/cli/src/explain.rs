@@ -1,6 +1,8 @@
 //! The one place where errors become exit codes and words: what happened, what it means for the
 //! data, what to do next.
 
+use std::io::{self, ErrorKind};
+
 use driftless::core::engine::WriteError;
 use driftless::{Error, PairError, Refusal, StoreError, TicketError};
 use driftless_catalog::CatalogError;
@@ -80,7 +82,7 @@ impl From<Error> for Failure {
             Error::Key { .. } => failed("key", &error)
                 .effect("The library was not touched.")
                 .next("put back the file device.key of this device, or join the library anew"),
-            Error::Io { .. } => failed("io", &error).next("see to the cause and run it again"),
+            Error::Io { source, .. } => of_io(&error, source),
             Error::AlreadySyncing => Failure::refused("already_up", words(&error)),
             Error::NotSyncing => no_daemon("this needs the daemon, and none runs"),
             Error::NoAddress => {
@@ -97,6 +99,17 @@ impl From<Error> for Failure {
             _ => failed("internal", &error)
                 .next("driftless verify --deep; if that finds nothing, report this message"),
         }
+    }
+}
+
+/// What the system refused, as the store tells it.
+fn of_io(error: &Error, source: &io::Error) -> Failure {
+    match source.kind() {
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => failed("read_only", error)
+            .next("make the directory writable, or name another one with --dir"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failed("disk_full", error)
+            .next("free some space on that disk and run the command again"),
+        _ => failed("io", error).next("see to the cause and run it again"),
     }
 }
 

@@ -50,23 +50,27 @@ fn main() -> ExitCode {
 /// A command line that cannot be read; or help, which is no error.
 fn refuse(error: &clap::Error) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let as_json = std::env::args_os().any(|arg| arg == "--json");
-    if as_json && !asked {
-        tell(&usage(error), true);
-        return Exit::Usage.into();
+    if asked {
+        // If even that cannot be printed there is nowhere to say so.
+        drop(error.print());
+        return Exit::Done.into();
     }
-    // If even that cannot be printed there is nowhere to say so.
-    drop(error.print());
-    if asked { Exit::Done.into() } else { Exit::Usage.into() }
+    tell(&usage(error), std::env::args_os().any(|arg| arg == "--json"));
+    Exit::Usage.into()
 }
 
-/// What clap says, as a failure.
+/// What clap says, as a failure. The usage that it names tells which command was meant.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let message = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let message = message.filter(|line| !line.starts_with("For more information"));
     let message: Vec<&str> = message.map(str::trim).filter(|line| !line.is_empty()).collect();
-    let message = message.join(" ");
-    Failure::usage(message.trim_start_matches("error: "))
+    let message = message.join("; ");
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: driftless"));
+    let words = usage.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    let command: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    let next = format!("driftless help {}", command.join(" "));
+    Failure::usage(message.trim_start_matches("error: ")).next(next.trim_end())
 }
 
 fn tell(failure: &Failure, as_json: bool) {

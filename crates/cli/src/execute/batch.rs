@@ -68,26 +68,26 @@ struct Job {
     outcome: Sender<Outcome>,
 }
 
-/// What operations have in common that may run side by side.
+/// What operations on tags have in common that may run side by side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Class {
-    CreateTag,
-    SetTag,
-    AddTag,
-    RemoveTag,
+    Create,
+    Set,
+    Add,
+    Remove,
 }
 
 /// The class of an operation, and what no other one that runs beside it may be about.
 fn class(command: &LibraryCommand) -> Option<(Class, Option<&str>)> {
     let LibraryCommand::Catalog(CatalogCommand::Tag { command }) = command else { return None };
     match command {
-        TagCommand::Create { parent: None, .. } => Some((Class::CreateTag, None)),
+        TagCommand::Create { parent: None, .. } => Some((Class::Create, None)),
         // Names tell tags apart; an id could be that of a tag which goes by its name elsewhere.
         TagCommand::Set { tag, fields } if !could_be_an_id(tag) && leave_names(fields) => {
-            Some((Class::SetTag, Some(tag)))
+            Some((Class::Set, Some(tag)))
         }
-        TagCommand::Add { .. } => Some((Class::AddTag, None)),
-        TagCommand::Remove { .. } => Some((Class::RemoveTag, None)),
+        TagCommand::Add { .. } => Some((Class::Add, None)),
+        TagCommand::Remove { .. } => Some((Class::Remove, None)),
         _ => None,
     }
 }
@@ -213,19 +213,19 @@ mod tests {
 
     fn of(words: &[&str]) -> Option<Class> {
         use clap::Parser as _;
-        let words = ["driftless", "tag"].iter().chain(words);
-        let cli = crate::args::Cli::try_parse_from(words).unwrap();
+        let line = ["driftless", "tag"].iter().chain(words);
+        let cli = crate::args::Cli::try_parse_from(line).unwrap();
         let crate::args::Command::Library(command) = cli.command else { panic!("{words:?}") };
         class(&command).map(|(class, _)| class)
     }
 
     #[test]
     fn only_what_cannot_see_each_other_runs_side_by_side() {
-        assert_eq!(of(&["create", "a"]), Some(Class::CreateTag));
+        assert_eq!(of(&["create", "a"]), Some(Class::Create));
         assert_eq!(of(&["create", "a", "--parent", "b"]), None);
-        assert_eq!(of(&["add", "a", "/x"]), Some(Class::AddTag));
-        assert_eq!(of(&["remove", "a", "/x"]), Some(Class::RemoveTag));
-        assert_eq!(of(&["set", "holiday", "color=red"]), Some(Class::SetTag));
+        assert_eq!(of(&["add", "a", "/x"]), Some(Class::Add));
+        assert_eq!(of(&["remove", "a", "/x"]), Some(Class::Remove));
+        assert_eq!(of(&["set", "holiday", "color=red"]), Some(Class::Set));
         assert_eq!(of(&["set", "holiday", "color=red", "name=x"]), None);
         assert_eq!(of(&["set", "holiday", "parent="]), None);
         assert_eq!(of(&["set", "beef", "color=red"]), None, "it could be an id");

@@ -12,7 +12,7 @@ pub(super) fn invitation(invitation: &Invitation, qr: bool) -> String {
         out.push_str(&code(&invitation.ticket));
     }
     out.push_str(&format!("{}\n", invitation.ticket));
-    out.push_str(&format!("\nOn the other device: driftless join TICKET\n"));
+    out.push_str("\nOn the other device: driftless join TICKET\n");
     out.push_str(&format!("It lets one device in, until {}\n", invitation.expires));
     if !invitation.reachable {
         out.push_str("The daemon has to run when it is used: driftless up\n");

@@ -1,0 +1,9 @@
+//! The real program, from end to end: daemons that are processes, connections on loopback, commands
+//! as people and scripts give them.
+
+mod bad_input;
+mod commands;
+mod common;
+mod demo;
+mod meetings;
+mod tour;
