@@ -45,12 +45,6 @@ impl Catalog<'_> {
     }
 }
 
-/// What a candidate is: enough to refuse it without reading all of it.
-struct Candidate<'r> {
-    rowid: i64,
-    name: &'r str,
-}
-
 struct Search<'db, 'q> {
     db: &'db Connection,
     query: &'q FindQuery,
@@ -104,12 +98,9 @@ impl<'db, 'q> Search<'db, 'q> {
         }
     }
 
-    /// Takes a candidate whose name fits, unless it was met before.
-    fn take(&mut self, candidate: &Candidate<'_>) -> Step {
-        if self.needle.as_ref().is_some_and(|needle| !needle.fits(candidate.name)) {
-            return Ok(ON);
-        }
-        match self.loader.by_rowid(candidate.rowid)? {
+    /// Looks at the entry in this row of the table, whose name fits.
+    fn load(&mut self, rowid: i64) -> Step {
+        match self.loader.by_rowid(rowid)? {
             Some(item) => Ok(self.keep(item)),
             None => Ok(ON),
         }
@@ -161,7 +152,10 @@ impl<'db, 'q> Search<'db, 'q> {
         while let Some(row) = rows.next()? {
             // A name that is no text fits nothing.
             let Ok(name) = row.get_ref(1)?.as_str() else { continue };
-            if self.take(&Candidate { rowid: row.get(0)?, name })?.is_break() {
+            if self.needle.as_ref().is_some_and(|needle| !needle.fits(name)) {
+                continue;
+            }
+            if self.load(row.get(0)?)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -187,16 +181,13 @@ impl<'db, 'q> Search<'db, 'q> {
             } else {
                 statement.query((kind.number(), low, high))?
             };
-            cursors.extend(Cursor::begin(rows)?);
+            cursors.extend(Cursor::begin(rows, self.needle.clone())?);
         }
         while let Some(at) = least(&cursors) {
             let cursor = &mut cursors[at];
-            let (rowid, name) = (cursor.rowid, std::mem::take(&mut cursor.name));
-            if self.take(&Candidate { rowid, name: &name })?.is_break() {
+            if self.load(cursor.rowid)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            let cursor = &mut cursors[at];
-            cursor.name = name;
             if !cursor.next()? {
                 drop(cursors.swap_remove(at));
             }
@@ -234,23 +225,27 @@ fn prepare<'db>(
     })
 }
 
-/// Rows in the order of names, with the next one at hand.
+/// Rows whose names fit, in the order of names, with the next one at hand.
 struct Cursor<'r> {
     rows: Rows<'r>,
+    needle: Option<Needle>,
     rowid: i64,
     name: String,
 }
 
 impl<'r> Cursor<'r> {
     /// `None` if there are no rows.
-    fn begin(rows: Rows<'r>) -> Result<Option<Self>, CatalogError> {
-        let mut cursor = Self { rows, rowid: 0, name: String::new() };
+    fn begin(rows: Rows<'r>, needle: Option<Needle>) -> Result<Option<Self>, CatalogError> {
+        let mut cursor = Self { rows, needle, rowid: 0, name: String::new() };
         Ok(cursor.next()?.then_some(cursor))
     }
 
     fn next(&mut self) -> Result<bool, CatalogError> {
         while let Some(row) = self.rows.next()? {
             let Ok(name) = row.get_ref(1)?.as_str() else { continue };
+            if self.needle.as_ref().is_some_and(|needle| !needle.fits(name)) {
+                continue;
+            }
             self.name.clear();
             self.name.push_str(name);
             self.rowid = row.get(0)?;

@@ -59,11 +59,18 @@ impl Needle {
             };
         }
         let (name, needle) = (name.as_bytes(), self.folded.as_bytes());
-        let here = |part: &[u8]| part.eq_ignore_ascii_case(needle);
-        match (needle.len(), self.prefix) {
-            (0, _) => true,
-            (length, true) => name.get(..length).is_some_and(here),
-            (length, false) => name.windows(length).any(here),
+        let at = |from: usize| {
+            name.get(from..from + needle.len())
+                .is_some_and(|part| part.eq_ignore_ascii_case(needle))
+        };
+        match needle.first() {
+            None => true,
+            Some(_) if self.prefix => at(0),
+            Some(first) => {
+                let begins =
+                    |(from, byte): (usize, &u8)| byte.eq_ignore_ascii_case(first) && at(from);
+                name.iter().enumerate().any(begins)
+            }
         }
     }
 

@@ -118,27 +118,58 @@ impl Place {
     }
 }
 
+/// Entries with one name that are looked at before it is better to look at the folder.
+const FEW: usize = 64;
+
 /// The entry with this name in a folder: by its exact bytes, else the only one that shows so.
+///
+/// Folders can be large, and so can be the number of entries with one name, but hardly both.
 fn child(db: &Connection, parent: Uuid, name: &[u8]) -> Result<Option<Uuid>, CatalogError> {
     let text = String::from_utf8_lossy(name);
-    // The plus keeps SQLite from going by the name, which thousands of folders may have.
+    let alike = match with_name(db, parent, &text)? {
+        Some(alike) => alike,
+        None => in_folder(db, parent, &text)?,
+    };
+    let exact = |(_, raw): &&Alike| raw.as_deref().unwrap_or(text.as_bytes()) == name;
+    let exact = alike.iter().find(exact);
+    Ok(exact.or(if alike.len() == 1 { alike.first() } else { None }).map(|(id, _)| *id))
+}
+
+/// An entry and the exact bytes of its name, if they are not UTF-8.
+type Alike = (Uuid, Option<Vec<u8>>);
+
+/// Those in the folder by way of the name; `None` if too many have it.
+fn with_name(
+    db: &Connection,
+    folder: Uuid,
+    name: &str,
+) -> Result<Option<Vec<Alike>>, CatalogError> {
+    let mut select = db.prepare_cached(
+        "SELECT id, name_raw, parent FROM entry WHERE kind IN (0, 1, 2) AND name = ?1 LIMIT ?2",
+    )?;
+    let mut rows = select.query((name, i64::try_from(FEW + 1).unwrap_or(i64::MAX)))?;
+    let (mut alike, mut seen) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        seen += 1;
+        let read = shown(|| Ok(((uuid(row, 0)?, row.get(1)?), uuid(row, 2)?)))?;
+        alike.extend(read.and_then(|(entry, parent)| (parent == folder).then_some(entry)));
+    }
+    alike.sort();
+    Ok((seen <= FEW).then_some(alike))
+}
+
+/// Those in the folder by way of the folder.
+fn in_folder(db: &Connection, folder: Uuid, name: &str) -> Result<Vec<Alike>, CatalogError> {
+    // The plus keeps SQLite from going by the name.
     let mut select = db.prepare_cached(
         "SELECT id, name_raw FROM entry WHERE parent = ?1 AND +name = ?2 ORDER BY id",
     )?;
-    let mut rows = select.query((parent.as_bytes(), &text))?;
-    let (mut exact, mut alike) = (None, Vec::new());
+    let mut rows = select.query((folder.as_bytes(), name))?;
+    let mut alike = Vec::new();
     while let Some(row) = rows.next()? {
-        let read = shown(|| Ok((uuid(row, 0)?, row.get::<_, Option<Vec<u8>>>(1)?)))?;
-        let Some((id, raw)) = read else { continue };
-        if raw.as_deref().unwrap_or(text.as_bytes()) == name {
-            exact = exact.or(Some(id));
-        }
-        alike.push(id);
+        alike.extend(shown(|| Ok((uuid(row, 0)?, row.get(1)?)))?);
     }
-    Ok(exact.or(match alike.as_slice() {
-        [only] => Some(*only),
-        _ => None,
-    }))
+    Ok(alike)
 }
 
 /// `DEVICE:/path`, if it is of that form.

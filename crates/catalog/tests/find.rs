@@ -1,5 +1,7 @@
 //! Listing and finding.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::ffi::OsStr;

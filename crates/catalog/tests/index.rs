@@ -1,5 +1,7 @@
 //! Indexing and scanning again.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fs;
@@ -7,7 +9,7 @@ use std::os::unix::fs::symlink;
 
 use common::{Home, raw, touch};
 use driftless_catalog::scan::{Cancel, What};
-use driftless_catalog::{CatalogError, Changes, EntryKind, ScanOptions, ScanPhase};
+use driftless_catalog::{CatalogError, Changes, EntryKind, ScanOptions, ScanPhase, ScanProgress};
 
 #[test]
 fn what_is_there_is_indexed_with_its_hash() {
@@ -285,16 +287,16 @@ fn a_scan_that_is_stopped_keeps_what_it_found_and_goes_on_later() {
     }
     let cancel = Cancel::default();
     let options = ScanOptions { cancel: cancel.clone(), ..ScanOptions::default() };
-    let stopped = home.catalog().add_location(&home.root, &options, &mut |progress| {
-        if progress.counts.files > 0 {
-            cancel.cancel();
-        }
-    });
+    let mut stop = |_: &ScanProgress| cancel.cancel();
+    let stopped = home.catalog().add_location(&home.root, &options, &mut stop);
     assert!(matches!(stopped, Err(CatalogError::Cancelled)), "{stopped:?}");
     let locations = home.catalog().locations().unwrap();
     assert_eq!(locations[0].location.state, "failed");
+    let kept = home.count("SELECT count(*) FROM entry");
+    assert!(kept > 0 && kept < 3_030, "{kept}");
     let added = home.scan();
-    assert_eq!(added.changes.added + added.changes.unchanged + added.changes.updated, 3_030);
+    assert_eq!(i64::try_from(added.changes.unchanged).unwrap(), kept);
+    assert_eq!(added.changes.added + added.changes.unchanged, 3_030);
     let hashed = home.count("SELECT count(*) FROM entry WHERE content IS NOT NULL");
     assert_eq!(hashed, 3_000);
     assert_eq!(home.count("SELECT count(*) FROM entry"), 3_030);
@@ -307,6 +309,47 @@ fn the_librarys_own_folder_is_not_entered() {
     home.write("file", "x");
     let added = home.catalog().add_location(place, &ScanOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((added.counts.files, added.counts.dirs), (1, 2));
+}
+
+#[test]
+fn other_volumes_are_not_entered() {
+    use std::os::unix::fs::MetadataExt;
+    let home = Home::new();
+    let device = |path: &str| fs::metadata(path).map(|meta| meta.dev()).ok();
+    if device("/dev") == device("/dev/pts") {
+        // This machine has nothing mounted in a place that every machine has.
+        return;
+    }
+    let dev = std::path::Path::new("/dev");
+    let added = home.catalog().add_location(dev, &ScanOptions::default(), &mut |_| {}).unwrap();
+    let noted = |path: &str| {
+        let other = |p: &&driftless_catalog::scan::Problem| p.what == What::OtherVolume;
+        added.problems.iter().filter(other).any(|problem| problem.path.as_os_str() == path)
+    };
+    assert!(noted("pts"), "{:?}", added.problems);
+    let pts = home.catalog().resolve("/dev/pts".as_ref()).unwrap();
+    assert!(home.catalog().ls(Some("/dev/pts".as_ref()), None).unwrap().items.is_empty());
+    assert_eq!(pts.kind, EntryKind::Dir);
+    // It can be a location of its own.
+    let pts = std::path::Path::new("/dev/pts");
+    let inner = home.catalog().add_location(pts, &ScanOptions::default(), &mut |_| {}).unwrap();
+    assert_ne!(inner.id, added.id);
+    assert_eq!(home.count("SELECT count(*) FROM volume"), 2);
+}
+
+#[test]
+fn one_name_in_many_folders_and_many_names_in_one() {
+    let home = Home::new();
+    for n in 0..100 {
+        home.write(format!("{n}/same"), format!("{n}"));
+    }
+    home.scan();
+    for n in [0, 50, 99] {
+        let content = home.at(format!("{n}/same")).content;
+        assert_eq!(content, Some(*blake3::hash(format!("{n}").as_bytes()).as_bytes()));
+    }
+    assert!(matches!(home.find("100/same"), Err(CatalogError::NotIndexed { .. })));
+    assert!(matches!(home.find("0/other"), Err(CatalogError::NotIndexed { .. })));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Tags and what they are on.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::Home;

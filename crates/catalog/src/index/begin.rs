@@ -16,6 +16,7 @@ use crate::models::{Location, LocationState, Volume};
 use crate::owners::Owners;
 use crate::paths::{below, bytes};
 use crate::scan::{self, name_text};
+use crate::tagging::is_there;
 
 /// The locations that are being scanned or removed in this process; only one process has a library
 /// open.
@@ -44,6 +45,8 @@ impl Drop for Guard {
 pub(super) struct Begun {
     pub(super) location: Location,
     pub(super) path: PathBuf,
+    /// The fingerprint of the volume that it is on.
+    pub(super) fingerprint: String,
     /// Whether there may be entries of an earlier scan.
     pub(super) known: bool,
     /// Whether inode numbers mean anything there.
@@ -64,16 +67,19 @@ pub(super) fn begin(
     drop(scan::Walk::open(&path, scan::walk::Options::default())?);
     let drive = scan::volume_of(&path)?;
     let inodes = !matches!(drive.fs_type.as_str(), "vfat" | "msdos" | "exfat");
+    let fingerprint = drive.fingerprint.clone();
     let device = catalog.library.device_id();
     let of = path.clone();
     let (location, known) = catalog.library.write(move |tx| {
-        let (mut location, known) = match existing(tx.db(), &device, &of)? {
+        let volume = volume(tx, &device, &drive)?;
+        let (mut location, known) = match existing(tx.db(), &device, (&of, volume))? {
             Some(location) => (location, true),
             None => (new_location(tx, &of), false),
         };
-        let volume = volume(tx, &device, &drive)?;
         let another = expected.is_some_and(|expected| location.id != expected);
-        if another || (known && location.volume != volume) {
+        let moved =
+            known && location.volume != volume && is_there(tx.db(), "volume", location.volume)?;
+        if another || moved {
             return Err(CatalogError::OtherFolder { path: of });
         }
         location.volume = volume;
@@ -82,7 +88,7 @@ pub(super) fn begin(
         Ok((location, known))
     })?;
     let guard = Guard::take(&location)?;
-    Ok(Begun { location, path, known, inodes, _guard: guard })
+    Ok(Begun { location, path, fingerprint, known, inodes, _guard: guard })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
@@ -98,11 +104,12 @@ fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
     })
 }
 
-/// This device's location at this path. Refused if another one lies in the path, or it in another.
+/// This device's location at this path. Refused if another one lies in the path, or it in another,
+/// on the same volume; a scan does not go from one volume to another.
 fn existing(
     db: &Connection,
     device: &DeviceId,
-    path: &Path,
+    (path, volume): (&Path, Uuid),
 ) -> Result<Option<Location>, CatalogError> {
     let lane = Owners::load(db)?.lane(device);
     let own = locations(db)?.into_iter().filter(|(_, of)| Some(*of) == lane);
@@ -112,7 +119,8 @@ fn existing(
             return Ok(Some(location));
         }
         let inside = below(bytes(path), other).is_some();
-        if inside || below(other, bytes(path)).is_some() {
+        let nested = inside || below(other, bytes(path)).is_some();
+        if nested && location.volume == volume {
             return Err(CatalogError::Nested {
                 path: path.to_owned(),
                 other: OsStr::from_bytes(other).into(),

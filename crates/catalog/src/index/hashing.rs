@@ -107,18 +107,9 @@ pub(super) fn hash_rest(
         batch: Batch::default(),
         since: Instant::now(),
     };
-    let mut last = 0;
-    loop {
-        let page = page(catalog, begun, last)?;
-        let Some((rowid, ..)) = page.last() else { break };
-        last = *rowid;
-        for (_, entry, path) in page {
-            if let Some(path) = path {
-                rest.submit(entry, path)?;
-            }
-        }
-    }
-    rest.finish()
+    let hashed = rest.all(catalog, begun);
+    // What is hashed is kept even if that is not all.
+    rest.flush().and(hashed)
 }
 
 /// A row of the table with a file, and its path in the location, if it has one.
@@ -153,6 +144,24 @@ struct Rest<'r, 'c, 's> {
 }
 
 impl Rest<'_, '_, '_> {
+    fn all(&mut self, catalog: &Catalog<'_>, begun: &Begun) -> Result<(), CatalogError> {
+        let mut last = 0;
+        loop {
+            let page = page(catalog, begun, last)?;
+            let Some((rowid, ..)) = page.last() else { break };
+            last = *rowid;
+            for (_, entry, path) in page {
+                if let Some(path) = path {
+                    self.submit(entry, path)?;
+                }
+            }
+        }
+        while !self.files.is_empty() {
+            self.take_one()?;
+        }
+        Ok(())
+    }
+
     fn submit(&mut self, entry: Entry, path: PathBuf) -> Result<(), CatalogError> {
         if self.hasher.failed.contains(&entry.id) {
             return Ok(());
@@ -202,19 +211,5 @@ impl Rest<'_, '_, '_> {
         self.since = Instant::now();
         let batch = std::mem::take(&mut self.batch);
         if self.sink.send(batch) { Ok(()) } else { Err(failed()) }
-    }
-
-    fn finish(mut self) -> Result<(), CatalogError> {
-        while !self.files.is_empty() {
-            match self.take_one() {
-                Ok(()) => {}
-                Err(error) => {
-                    // What is hashed is kept even so.
-                    self.flush()?;
-                    return Err(error);
-                }
-            }
-        }
-        self.flush()
     }
 }

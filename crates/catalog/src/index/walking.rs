@@ -18,7 +18,10 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
 use crate::scan::walk::{Options, ROOT};
-use crate::scan::{Done, Found, Job, Kind, Listed, Outcome, Step, Walk, extension, name_text};
+use crate::scan::{
+    Done, Found, Job, Kind, Listed, Meta, Outcome, Problem, Step, Walk, What, extension, name_text,
+    volume_of,
+};
 
 /// How long a row waits for others before it is written.
 const HOLD: Duration = Duration::from_millis(500);
@@ -161,12 +164,30 @@ impl Walker<'_, '_, '_> {
         let entry = self.entry(found, kind, parent, old.as_ref());
         if kind == EntryKind::Dir {
             self.folders.insert(index, Folder { id: entry.id, known: old.is_some() });
-            if self.own == Some((meta.device, meta.inode)) {
+            if !self.belongs(&meta, &path) {
                 self.walk.do_not_enter(index);
             }
         }
         self.compare(entry, old, path);
         Ok(())
+    }
+
+    /// Whether what is in a folder belongs to the location. Another volume does not: it can be
+    /// indexed as a location of its own, and when it is not mounted its entries are not gone.
+    fn belongs(&mut self, meta: &Meta, path: &Path) -> bool {
+        if self.own == Some((meta.device, meta.inode)) {
+            return false;
+        }
+        if meta.device == self.walk.root().device {
+            return true;
+        }
+        // One volume can have several device numbers, as btrfs has for its subvolumes.
+        let volume = volume_of(&self.begun.path.join(path));
+        let same = volume.is_ok_and(|volume| volume.fingerprint == self.begun.fingerprint);
+        if !same {
+            self.report.problem(Problem::new(path.to_owned(), What::OtherVolume));
+        }
+        same
     }
 
     /// The row of what was found, with what stays of its old row.

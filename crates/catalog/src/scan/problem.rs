@@ -26,6 +26,8 @@ pub enum What {
     Cycle,
     /// Something that has no content to read; it was not opened.
     NotAFile,
+    /// A note: another volume is mounted here; it was not entered.
+    OtherVolume,
     /// A note: the link's target does not exist, or the link leads back to itself.
     BrokenLink,
     /// A note: the name is not UTF-8 and shows with replacement characters.
@@ -45,15 +47,16 @@ impl What {
             Self::TooMany => "too_many",
             Self::Cycle => "cycle",
             Self::NotAFile => "not_a_file",
+            Self::OtherVolume => "other_volume",
             Self::BrokenLink => "broken_link",
             Self::NotUtf8 => "not_utf8",
         }
     }
 
-    /// Whether the entry itself was found whole, so that nothing is missing from the catalogue.
+    /// Whether everything is as it should be, so that nothing is missing from the catalogue.
     #[must_use]
     pub fn is_note(self) -> bool {
-        matches!(self, Self::BrokenLink | Self::NotUtf8)
+        matches!(self, Self::OtherVolume | Self::BrokenLink | Self::NotUtf8)
     }
 
     fn words(self) -> &'static str {
@@ -66,6 +69,7 @@ impl What {
             Self::TooMany => "has too many entries",
             Self::Cycle => "contains itself and was not entered again",
             Self::NotAFile => "is not a regular file and was not opened",
+            Self::OtherVolume => "is where another volume is mounted and was not entered",
             Self::BrokenLink => "links to what does not exist",
             Self::NotUtf8 => "has a name that is not UTF-8",
         }
@@ -100,7 +104,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(path: PathBuf, what: What) -> Self {
+    pub(crate) fn new(path: PathBuf, what: What) -> Self {
         Self { path, what, source: None }
     }
 

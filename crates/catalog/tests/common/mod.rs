@@ -1,6 +1,6 @@
 //! A library and a folder to index, in a place of their own.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::ffi::OsStr;
 use std::fs;
