@@ -45,6 +45,7 @@ pub mod scan;
 mod select;
 mod tagging;
 mod tags;
+pub mod watch;
 
 pub use catalog::Catalog;
 pub use error::{Candidate, CatalogError};

@@ -52,7 +52,8 @@ mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
 mod problem;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 use std::path::PathBuf;

@@ -138,6 +138,12 @@ pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Opens a folder in an open one, unless it is a link.
+pub(super) fn open_in(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(folder, name, flags, Mode::empty())
+}
+
 /// What tells a folder from all others on this machine at this moment.
 pub(super) type Identity = (u64, u64);
 

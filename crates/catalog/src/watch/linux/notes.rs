@@ -104,6 +104,11 @@ impl Away {
     pub(super) fn parent(&self) -> Wd {
         self.parent
     }
+
+    /// Whether it was there.
+    pub(super) fn was_at(&self, (parent, name): (Wd, &OsStr)) -> bool {
+        self.parent == parent && *self.name == *name
+    }
 }
 
 impl Journal {
@@ -317,15 +322,15 @@ impl Journal {
             }
         }
         let covered = cover != Cover::None;
+        // What happened below it was not noted, as it would have been looked at where it was.
+        changed |= covered;
         Away { parent, name: name.into(), from, new, changed, covered, is_dir, node, at: now }
     }
 
-    /// What was moved away did not arrive anywhere.
-    pub(super) fn lost(&mut self, tree: &mut Tree, away: Away, now: Instant) {
-        if !away.covered
-            && let Some(from) = away.from
-        {
-            self.say_removed(tree, from, away.is_dir, now);
+    /// What was moved away did not arrive anywhere. Its folder may have another path by now.
+    pub(super) fn lost(&mut self, tree: &mut Tree, away: &Away, now: Instant) {
+        if tree.contains(away.parent) {
+            self.removed(tree, away.parent, &away.name, away.is_dir, now);
         }
     }
 
@@ -413,7 +418,14 @@ impl Journal {
                 notes.deep = Some(Deep::New { announced: true });
             }
         }
-        if let Some(path) = new.last().and_then(|top| tree.path(*top)) {
+        let Some(top) = new.last().copied() else { return };
+        // Should it be removed, that is worth saying once more.
+        if let Some((parent, name)) =
+            tree.get(top).and_then(|node| Some((node.parent?, node.name.clone())))
+        {
+            self.clear_name(tree, parent, &name);
+        }
+        if let Some(path) = tree.path(top) {
             self.push(tree, Event::Created { path }, now);
         }
     }

@@ -10,15 +10,23 @@ use rustix::io::Errno;
 
 use super::super::ignore::Patterns;
 use super::super::problem::Problem;
-use super::kernel::{Purpose, Queue, folders_in, identity, identity_at, open_folder};
+use super::kernel::{Purpose, Queue, folders_in, identity, identity_at, open_folder, open_in};
 use super::state::State;
 use super::tree::Wd;
 
 /// More patterns than this are not held for one tree.
 const MAX_ALL_PATTERNS: usize = 64 << 10;
 
-/// Folders that are still to be watched: the folder that they are in, and their name.
-type ToDo = Vec<(Wd, OsString)>;
+/// Folders that are still to be watched: the folder that they are in, and their names.
+type ToDo = Vec<(Wd, Vec<OsString>)>;
+
+/// A watched folder, opened.
+struct Open {
+    wd: Wd,
+    fd: OwnedFd,
+    /// Its path from the root.
+    at: PathBuf,
+}
 
 impl State {
     /// Makes the watches below a name true to what is there now: a folder, if `is_dir`. Whatever
@@ -42,37 +50,65 @@ impl State {
     /// is watched before it is listed.
     fn plant(&mut self, parent: Wd, name: &OsStr, now: Instant) -> Option<Wd> {
         let mut to_do = ToDo::new();
-        let top = self.plant_one(parent, name, &mut to_do, now);
+        let folder = self.open_folder(parent, now)?;
+        let top = self.plant_in(&folder, name, &mut to_do, now);
+        drop(folder);
         self.plant_all(to_do, now);
         top
     }
 
-    pub(super) fn plant_all(&mut self, mut to_do: ToDo, now: Instant) {
-        while let Some((parent, name)) = to_do.pop() {
-            self.plant_one(parent, &name, &mut to_do, now);
+    fn plant_all(&mut self, mut to_do: ToDo, now: Instant) {
+        while let Some((parent, names)) = to_do.pop() {
+            let Some(folder) = self.open_folder(parent, now) else { continue };
+            for name in names {
+                self.plant_in(&folder, &name, &mut to_do, now);
+            }
         }
     }
 
-    fn plant_one(
+    /// Opens a watched folder. What is heard lags behind what is: at its path may be another
+    /// folder by now, and the folder elsewhere. Then it is in doubt until that has been heard.
+    fn open_folder(&mut self, wd: Wd, now: Instant) -> Option<Open> {
+        let node = self.tree.get(wd)?;
+        let known = node.identity;
+        let Some(at) = self.tree.path(wd) else {
+            self.doubts.entry(wd).or_insert(now);
+            return None;
+        };
+        let path = self.root.path().join(&at);
+        match open_folder(&path).and_then(|fd| Ok((identity(&fd)?, fd))) {
+            Ok((is, fd)) if is == known => Some(Open { wd, fd, at }),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE) => {
+                self.doubts.entry(wd).or_insert(now);
+                None
+            }
+            Err(errno) => {
+                self.not_watched(wd, at, errno, now);
+                None
+            }
+        }
+    }
+
+    fn plant_in(
         &mut self,
-        parent: Wd,
+        folder: &Open,
         name: &OsStr,
         to_do: &mut ToDo,
         now: Instant,
     ) -> Option<Wd> {
         let queue = self.queue.clone()?;
-        let at = self.tree.path_of(parent, name)?;
+        let at = folder.at.join(name);
         let path = self.root.path().join(&at);
-        let opened =
-            open_folder(&path).and_then(|fd| Ok((queue.watch(&fd, &path, Purpose::Folder)?, fd)));
-        let known = self.tree.child(parent, name);
+        let opened = open_in(&folder.fd, name)
+            .and_then(|fd| Ok((queue.watch(&fd, &path, Purpose::Folder)?, fd)));
+        let known = self.tree.child(folder.wd, name);
         let (wd, fd) = match opened {
             Ok((wd, fd)) => (wd, fd),
             Err(errno) => {
                 if let Some(known) = known {
                     self.drop_folder(known);
                 }
-                self.not_watched(parent, at, errno, now);
+                self.not_watched(folder.wd, at, errno, now);
                 return None;
             }
         };
@@ -83,15 +119,15 @@ impl State {
             self.drop_folder(other);
         }
         if self.tree.contains(wd) || self.guards.contains_key(&wd) {
-            return self.replant(wd, (parent, name), &fd, at, now);
+            return self.replant(wd, folder, name, &fd, now);
         }
         if self.options.max_watches.is_some_and(|max| self.tree.len() >= max) {
             queue.unwatch(wd);
-            self.not_watched(parent, at, Errno::NOSPC, now);
+            self.not_watched(folder.wd, at, Errno::NOSPC, now);
             return None;
         }
-        self.tree.attach(wd, parent, name);
-        self.enter(wd, &fd, at, to_do);
+        self.tree.attach(wd, folder.wd, name);
+        self.enter(Open { wd, fd, at }, to_do);
         Some(wd)
     }
 
@@ -99,23 +135,26 @@ impl State {
     fn replant(
         &mut self,
         wd: Wd,
-        (parent, name): (Wd, &OsStr),
+        folder: &Open,
+        name: &OsStr,
         fd: &OwnedFd,
-        at: PathBuf,
         now: Instant,
     ) -> Option<Wd> {
         let place = self.tree.path(wd);
-        let twice = self.guards.contains_key(&wd)
-            || self.tree.is_within(parent, wd)
-            || place.as_ref().is_some_and(|place| {
-                let there = identity_at(&self.root.path().join(place));
-                there.is_ok() && there == identity(fd)
-            });
-        if twice {
-            self.problems.push(Problem::SeenTwice { path: at });
+        let is_there_too = place.as_ref().is_some_and(|place| {
+            let there = identity_at(&self.root.path().join(place));
+            there.is_ok() && there == identity(fd)
+        });
+        if is_there_too || self.guards.contains_key(&wd) {
+            self.problems.push(Problem::SeenTwice { path: folder.at.join(name) });
             return None;
         }
-        self.tree.attach(wd, parent, name);
+        if self.tree.is_within(folder.wd, wd) {
+            // The one was moved out of the other, then the other into the one.
+            self.doubts.entry(folder.wd).or_insert(now);
+            return None;
+        }
+        self.tree.attach(wd, folder.wd, name);
         if place.is_some() {
             // It moved, and that is still to be heard of: paths said of it from now on are ahead
             // of what is known.
@@ -125,17 +164,22 @@ impl State {
     }
 
     /// Reads the rules of a folder just watched, and which folders in it to watch.
-    pub(super) fn enter(&mut self, wd: Wd, fd: &OwnedFd, at: PathBuf, to_do: &mut ToDo) {
-        let list = self.read_rules(fd, &at);
+    fn enter(&mut self, folder: Open, to_do: &mut ToDo) {
+        let Open { wd, fd, at } = folder;
+        match identity(&fd) {
+            Ok(identity) => self.tree.set_identity(wd, identity),
+            Err(errno) => unreachable!("it is open: {errno}"),
+        }
+        let list = self.read_rules(&fd, &at);
         self.tree.set_list(wd, list);
-        match folders_in(fd) {
-            Ok(names) => {
-                for name in names {
-                    if !self.ignored(wd, &name, true) {
-                        to_do.push((wd, name));
-                    }
+        match folders_in(&fd) {
+            Ok(mut names) => {
+                names.retain(|name| !self.ignored(wd, name, true));
+                if !names.is_empty() {
+                    to_do.push((wd, names));
                 }
             }
+            // It was removed since it was opened.
             Err(Errno::NOENT) => {}
             Err(errno) => {
                 self.see_nothing(wd, Problem::Unwatched { path: at, source: errno.into() })
@@ -148,8 +192,9 @@ impl State {
         match errno {
             // It is gone or something else by now, which is still to be heard of.
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => {}
-            // Nobody can look into it, so nothing is missed. Should it be opened, that is heard.
-            Errno::ACCESS | Errno::PERM => {
+            // Nobody can look into it, so nothing is missed; should it be opened, that is heard.
+            // What is too deep stays too deep.
+            Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG => {
                 self.problems.push(Problem::Unwatched { path, source: errno.into() });
             }
             Errno::NOSPC => {
@@ -199,6 +244,7 @@ impl State {
         let all = self.journal.drop_folder(&mut self.tree, wd);
         for wd in all {
             self.blind.remove(&wd);
+            self.doubts.remove(&wd);
             if let Some(queue) = &self.queue {
                 queue.unwatch(wd);
             }
@@ -210,25 +256,21 @@ impl State {
         let mut folders = vec![wd];
         let mut to_do = ToDo::new();
         while let Some(wd) = folders.pop() {
-            for name in self.list(wd, now) {
+            let Some(folder) = self.open_folder(wd, now) else { continue };
+            let names = folders_in(&folder.fd).unwrap_or_else(|errno| {
+                self.not_watched(wd, folder.at.clone(), errno, now);
+                Vec::new()
+            });
+            for name in names {
                 let known = self.tree.child(wd, &name);
                 if self.ignored(wd, &name, true) {
                     self.settle_name((wd, &name), false, now);
-                } else if self.plant_one(wd, &name, &mut to_do, now) == known {
+                } else if self.plant_in(&folder, &name, &mut to_do, now) == known {
                     folders.extend(known);
                 }
             }
         }
         self.plant_all(to_do, now);
-    }
-
-    fn list(&mut self, wd: Wd, now: Instant) -> Vec<OsString> {
-        let Some(at) = self.tree.path(wd) else { return Vec::new() };
-        let listed = open_folder(&self.root.path().join(&at)).and_then(|fd| folders_in(&fd));
-        listed.unwrap_or_else(|errno| {
-            self.not_watched(wd, at, errno, now);
-            Vec::new()
-        })
     }
 
     /// Whether something in a folder that is not ignored is.
@@ -259,9 +301,7 @@ impl State {
 
     /// A rule file of this folder may have changed.
     pub(super) fn reload_rules(&mut self, wd: Wd, now: Instant) {
-        let Some(at) = self.tree.path(wd) else { return };
-        // If it cannot be opened it is gone, or going.
-        let Ok(fd) = open_folder(&self.root.path().join(&at)) else { return };
+        let Some(Open { fd, at, .. }) = self.open_folder(wd, now) else { return };
         let new = self.read_rules(&fd, &at);
         let old = self.tree.get(wd).and_then(|node| node.list.as_deref());
         let same = match (old, &new) {
@@ -318,8 +358,7 @@ impl State {
         self.queue = Some(queue);
         self.tree.set_root(root);
         let mut to_do = ToDo::new();
-        self.enter(root, &fd, PathBuf::new(), &mut to_do);
-        drop(fd);
+        self.enter(Open { wd: root, fd, at: PathBuf::new() }, &mut to_do);
         self.plant_all(to_do, now);
         self.mounts = self.mounts_now();
         Ok(())

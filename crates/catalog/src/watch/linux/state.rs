@@ -1,6 +1,6 @@
 //! From what the kernel says to what is reported.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::time::Instant;
 
@@ -34,6 +34,9 @@ pub(super) struct State {
     pub(super) away: HashMap<u32, Away>,
     /// Files that are written to and not closed, and since when.
     pub(super) writing: HashMap<(Wd, Box<OsStr>), Instant>,
+    /// Folders that were not where they are thought to be when something in them wanted to be
+    /// watched, and since when.
+    pub(super) doubts: BTreeMap<Wd, Instant>,
     /// Folders in which some folder has no watch, and when to try again.
     pub(super) blind: BTreeSet<Wd>,
     pub(super) blind_at: Option<Instant>,
@@ -83,6 +86,7 @@ impl State {
             problems,
             away: HashMap::new(),
             writing: HashMap::new(),
+            doubts: BTreeMap::new(),
             blind: BTreeSet::new(),
             blind_at: None,
             guards: HashMap::new(),
@@ -185,7 +189,17 @@ impl State {
         }
     }
 
+    /// Something comes to a name that something else was moved away from: that will not arrive any
+    /// more, as both halves of its move would have been said before.
+    fn settle_away(&mut self, place: (Wd, &OsStr), now: Instant) {
+        let here: Vec<_> = self.away.extract_if(|_, away| away.was_at(place)).collect();
+        for (_, away) in here {
+            self.did_not_arrive(away, now);
+        }
+    }
+
     fn created(&mut self, place: (Wd, &OsStr), is_dir: bool, now: Instant) {
+        self.settle_away(place, now);
         let node = self.settle_name(place, is_dir, now);
         self.journal.look_new(&mut self.tree, place, node, now);
     }
@@ -218,13 +232,21 @@ impl State {
 
     pub(super) fn did_not_arrive(&mut self, away: Away, now: Instant) {
         if let Some(wd) = away.node {
+            self.drop_hanging(wd);
+        }
+        self.journal.lost(&mut self.tree, &away, now);
+    }
+
+    /// Forgets a folder that was moved away, unless it was found meanwhile where it is.
+    fn drop_hanging(&mut self, wd: Wd) {
+        if self.tree.get(wd).is_some_and(|node| node.parent.is_none()) {
             self.drop_folder(wd);
         }
-        self.journal.lost(&mut self.tree, away, now);
     }
 
     fn moved_to(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
         let away = self.away.remove(&cookie);
+        self.settle_away(place, now);
         let rules = away.as_ref().and_then(|away| self.rules_above(away.parent()));
         let node = self.settle_name(place, is_dir, now);
         let Some(away) = away else {
@@ -236,7 +258,7 @@ impl State {
         if let Some(was) = was
             && node != Some(was)
         {
-            self.drop_folder(was);
+            self.drop_hanging(was);
         }
         self.journal.arrived(&mut self.tree, away, place, node, now);
         let Some(wd) = node else { return };
@@ -288,6 +310,7 @@ impl State {
             self.rebuild(now);
         }
         self.tick_away(now);
+        self.tick_doubts(now);
         self.tick_writing(now);
         if self.blind_at.is_some_and(|at| at <= now) {
             self.retry_blind(now);
@@ -298,8 +321,9 @@ impl State {
     pub(super) fn next_tick(&self) -> Option<Instant> {
         let away = self.away.values().map(|away| away.at + self.options.settle).min();
         let writing = self.writing.values().min().map(|since| *since + self.options.while_written);
+        let doubts = self.doubts.values().min().map(|since| *since + self.options.settle);
         let gone = self.gone.map(|gone| gone.next);
-        [away, writing, gone, self.rebuild_at(), self.blind_at].into_iter().flatten().min()
+        [away, writing, doubts, gone, self.rebuild_at(), self.blind_at].into_iter().flatten().min()
     }
 
     /// The two halves of a move follow each other closely. The second one may have been said and
@@ -310,6 +334,18 @@ impl State {
         let lone: Vec<_> = self.away.extract_if(|_, away| alone(away)).collect();
         for (_, away) in lone {
             self.did_not_arrive(away, now);
+        }
+    }
+
+    /// All that has moved has been heard of by now, so the folders can be found.
+    fn tick_doubts(&mut self, now: Instant) {
+        let (settle, heard) = (self.options.settle, self.heard);
+        let is_due = |_: &Wd, since: &mut Instant| *since + settle <= now && heard > Some(*since);
+        let due: Vec<_> = self.doubts.extract_if(.., is_due).collect();
+        for (wd, _) in due {
+            self.reload_rules(wd, now);
+            self.resync(wd, now);
+            self.journal.rescan(&mut self.tree, wd, now);
         }
     }
 

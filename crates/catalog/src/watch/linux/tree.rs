@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::super::ignore::Patterns;
+use super::kernel::Identity;
 use super::notes::Notes;
 
 /// The number of a watch: unique for as long as the kernel's watcher is open.
@@ -19,6 +20,7 @@ pub(super) struct Node {
     /// `None` for the root, and for a folder that was moved away and is not yet anywhere.
     pub(super) parent: Option<Wd>,
     pub(super) name: Box<OsStr>,
+    pub(super) identity: Identity,
     pub(super) children: BTreeMap<Box<OsStr>, Wd>,
     pub(super) list: Option<Box<Patterns>>,
     /// What there is to report; most folders have nothing.
@@ -62,6 +64,12 @@ impl Tree {
     pub(super) fn set_root(&mut self, wd: Wd) {
         self.root = Some(wd);
         self.nodes.entry(wd).or_default();
+    }
+
+    pub(super) fn set_identity(&mut self, wd: Wd, identity: Identity) {
+        if let Some(node) = self.nodes.get_mut(&wd) {
+            node.identity = identity;
+        }
     }
 
     /// Puts a folder at a place, from wherever it was. What was at the place must be gone.

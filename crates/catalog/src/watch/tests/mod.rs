@@ -11,7 +11,6 @@ mod rules;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -113,8 +112,16 @@ impl Mirror {
         }
     }
 
+    /// What is known at a path and below it.
+    fn known(&self, path: &Path) -> Vec<PathBuf> {
+        let from = self.things.range(path.to_owned()..);
+        from.map(|(known, _)| known).take_while(|known| known.starts_with(path)).cloned().collect()
+    }
+
     fn forget(&mut self, path: &Path) {
-        self.things.retain(|known, _| !known.starts_with(path));
+        for path in self.known(path) {
+            self.things.remove(&path);
+        }
     }
 
     fn moved(&mut self, from: &Path, to: &Path) {
@@ -125,9 +132,7 @@ impl Mirror {
             return self.forget(from);
         }
         self.forget(to);
-        let below: Vec<_> =
-            self.things.keys().filter(|path| path.starts_with(from)).cloned().collect();
-        for path in below {
+        for path in self.known(from) {
             let thing = self.things.remove(&path).unwrap();
             let rest = path.strip_prefix(from).unwrap();
             let place = if rest == Path::new("") { to.to_owned() } else { to.join(rest) };
@@ -142,7 +147,11 @@ impl Mirror {
             // What is not there is passed over.
             return;
         }
-        self.things.retain(|known, _| !known.starts_with(path) || found.contains_key(known));
+        for known in self.known(path) {
+            if !found.contains_key(&known) {
+                self.things.remove(&known);
+            }
+        }
         for (path, thing) in found {
             self.set(&path, thing);
         }
@@ -243,8 +252,9 @@ impl Scene {
                     self.batches.push(batch);
                 }
                 None => panic!(
-                    "not in time: {what}; differences {:?}, events {:?}",
+                    "not in time: {what}; differences {:?}, problems {:?}, events {:?}",
                     self.mirror.differences(),
+                    self.batches.iter().flat_map(|batch| &batch.problems).collect::<Vec<_>>(),
                     self.mirror.seen
                 ),
             }
@@ -299,8 +309,4 @@ fn moved(from: &str, to: &str) -> Event {
 
 fn rescan(dir: &str) -> Event {
     Event::Rescan { dir: dir.into() }
-}
-
-fn inode(path: &Path) -> u64 {
-    path.symlink_metadata().unwrap().ino()
 }
