@@ -1,0 +1,80 @@
+//! The tour of `README.md`, pasted as a stranger would: its lines are run by a shell, with nothing
+//! changed but where the program and its folders are, and the answers that a person would give.
+
+#![cfg(unix)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What surrounds the tour: the two devices, and a wait for each daemon to be ready, as a person
+/// would wait for its line before going on.
+const PROLOGUE: &str = r#"
+set -eum
+device() { local dir=$1; shift; "$DRIFTLESS" --dir "$PLACE/$dir" "$@"; }
+laptop() { device laptop "$@"; }
+desktop() { device desktop "$@"; }
+ready() {
+  for _ in $(seq 600); do
+    if grep -q "is up" "$1"; then return 0; fi
+    sleep 0.05
+  done
+  echo "the daemon of $1 is not up"; return 1
+}
+leave() { laptop down || true; desktop down || true; }
+trap leave EXIT
+"#;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The lines of the shell blocks under "A tour with two devices".
+fn tour() -> Vec<String> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("## A tour with two devices").unwrap();
+    let (tour, _) = rest.split_once("\n## ").unwrap();
+    let blocks = tour.split("```sh\n").skip(1);
+    let blocks = blocks.map(|block| block.split_once("```").unwrap().0);
+    blocks.flat_map(str::lines).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// A line of the tour as the script runs it.
+fn prepared(line: &str, ups: &mut usize) -> String {
+    let command = line.split(" #").next().unwrap().trim_end();
+    if command.starts_with("cargo build") || command.starts_with("alias ") {
+        return String::new();
+    }
+    if let Some(up) = command.strip_suffix(" &") {
+        *ups += 1;
+        return format!("{up} >$PLACE/up{ups} 2>&1 &\nready $PLACE/up{ups}");
+    }
+    if command == "laptop invite" {
+        return "TICKET=$(laptop invite | grep -o 'driftless1[a-z0-9]*' | head -1)".to_owned();
+    }
+    // The person who compares the codes says yes.
+    command.replace("join TICKET", "join --yes $TICKET")
+}
+
+#[test]
+fn the_tour_can_be_pasted() {
+    let place = tempfile::tempdir().unwrap();
+    let mut ups = 0;
+    let lines: Vec<String> = tour().iter().map(|line| prepared(line, &mut ups)).collect();
+    assert!(ups >= 3 && lines.len() > 15, "the tour was found: {lines:#?}");
+    let check = "[ \"$(laptop digest)\" = \"$(desktop digest)\" ] && echo the same";
+    let script = format!("{PROLOGUE}\n{}\n{check}\n", lines.join("\n"));
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(root())
+        .env("DRIFTLESS", env!("CARGO_BIN_EXE_driftless"))
+        .env("PLACE", place.path())
+        .env("XDG_STATE_HOME", place.path().join("state"))
+        .env("XDG_RUNTIME_DIR", place.path().join("run"))
+        .env_remove("DRIFTLESS_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("the same"), "{script}\n--\n{out}\n--\n{err}");
+}
