@@ -55,13 +55,16 @@ impl World {
 
     /// Everything that somebody holds is everywhere in bounded time.
     pub(crate) fn converge(&mut self) -> Result<(), Violation> {
-        self.converge_within(CONVERGES_MS)
+        let began = self.now;
+        self.converge_within(CONVERGES_MS)?;
+        self.converged_ms = Some(self.now - began);
+        Ok(())
     }
 
     fn converge_within(&mut self, ms: u64) -> Result<(), Violation> {
         let limit = self.now + ms;
         while self.now < limit {
-            self.run_until(self.now + 250)?;
+            self.run_until(self.now + 50)?;
             if self.unfinished().is_none() {
                 return self.check_end();
             }

@@ -41,11 +41,11 @@ impl World {
         if free_at > self.now {
             return self.schedule(free_at, Event::Dial(id));
         }
-        let connection = self.network.connect(id);
+        let up_at = [0, 1].map(|_| self.now + self.rng.between(1, 30));
+        let connection = self.network.connect(id, up_at);
         self.count("connections");
-        for side in 0..2 {
-            let pause = self.rng.between(1, 30);
-            self.schedule(self.now + pause, Event::Up(id, side, connection));
+        for (side, at) in up_at.into_iter().enumerate() {
+            self.schedule(at, Event::Up(id, side, connection));
         }
     }
 

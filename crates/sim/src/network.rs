@@ -42,6 +42,8 @@ pub struct Link {
     pub ends: [Option<u64>; 2],
     /// Whether frames to this end are swallowed, and until when.
     pub blocked_until: [u64; 2],
+    /// When each end learns of the connection: frames wait for that.
+    up_at: [u64; 2],
     /// When the last frame to each end arrives, for links that keep the order.
     last: [u64; 2],
 }
@@ -92,12 +94,13 @@ impl Network {
         self.links.get_mut(&id).expect("links are made for all pairs")
     }
 
-    /// Lets a new connection stand, and says which.
-    pub fn connect(&mut self, id: LinkId) -> u64 {
+    /// Lets a new connection stand, of which the ends learn at these times, and says which it is.
+    pub fn connect(&mut self, id: LinkId, up_at: [u64; 2]) -> u64 {
         self.next_connection += 1;
         let connection = self.next_connection;
         let link = self.link_mut(id);
         link.connection = Some(connection);
+        link.up_at = up_at;
         link.last = [0; 2];
         connection
     }
@@ -119,7 +122,8 @@ impl Network {
         let copies = if rng.chance(quality.repeats) { 2 } else { 1 };
         let mut arrivals = Vec::with_capacity(copies);
         for _ in 0..copies {
-            let mut at = now + rng.between(quality.delay_min, quality.delay_max);
+            let delay = rng.between(quality.delay_min, quality.delay_max);
+            let mut at = (now + delay).max(link.up_at[to]);
             if !quality.reorders {
                 at = at.max(link.last[to]);
                 link.last[to] = at;

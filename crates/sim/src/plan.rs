@@ -87,6 +87,8 @@ pub struct Plan {
     pub links: Vec<LinkId>,
     /// How the network is until then.
     pub quality: Quality,
+    /// How many transactions are given up in the middle of a batch, in percent.
+    pub given_up: u64,
     /// What happens, in order.
     pub actions: Vec<Action>,
     /// A deliberate bug.
@@ -111,7 +113,7 @@ impl Plan {
         });
         let members = members.collect();
         let links = topology(rng, n);
-        Self { seed, members, links, quality: quality(rng), actions, bug: None }
+        Self { seed, members, links, quality: quality(rng), given_up: 2, actions, bug: None }
     }
 }
 
@@ -134,8 +136,8 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
                 kinds.extend(std::iter::repeat_n(kind, weight));
             }
         }
-        if rng.chance(15) {
-            kinds.push(Kind::Leave);
+        if rng.chance(25) {
+            kinds.extend([Kind::Leave, Kind::Leave]);
         }
     }
     let n = rng.pick(&[15, 30, 60, 120]);

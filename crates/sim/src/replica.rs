@@ -141,11 +141,13 @@ impl Replica {
         Some(self.world_time(at))
     }
 
-    /// Runs inputs and wishes as one batch, up to its flush.
+    /// Runs inputs and wishes as one batch, up to its flush. Some percent of the transactions are
+    /// given up, and the batch with them.
     pub(crate) fn run(
         &mut self,
         inputs: Vec<Input>,
         wishes: Vec<Wish>,
+        given_up: u64,
         ms: u64,
     ) -> Result<Batch, String> {
         let now = self.now(ms);
@@ -156,7 +158,7 @@ impl Replica {
         let mut batch = Batch { effects: vec![], written: vec![], aborted: false };
         for (kind, seed) in wishes {
             let rng = &mut Rng::new(seed);
-            let aborts = rng.chance(2);
+            let aborts = rng.chance(given_up);
             let before = self.store.vector().clone();
             match self.transact(kind, rng, aborts, now)? {
                 Some(dot) => batch.written.push((dot, before)),

@@ -59,7 +59,7 @@ impl World {
             let done = self.replicas[i].rehearse(seed ^ 1, self.now);
             done.map_err(|what| self.violation(Rule::Write, what))?;
         }
-        let done = self.replicas[i].run(inputs, wishes, self.now);
+        let done = self.replicas[i].run(inputs, wishes, self.plan.given_up, self.now);
         let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
         self.meet_fate(i, batch)?;
         self.check_busy(i, idle)?;

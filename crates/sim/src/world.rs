@@ -54,6 +54,7 @@ pub struct World {
     pub(crate) counts: Counts,
     /// Whether everything has healed.
     pub(crate) calm: bool,
+    pub(crate) converged_ms: Option<u64>,
     pub(crate) library: LibraryId,
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
@@ -68,6 +69,8 @@ pub struct Report {
     pub lines: Vec<String>,
     /// What happened how often.
     pub counts: Counts,
+    /// After what virtual time without faults everything was everywhere.
+    pub converged_ms: Option<u64>,
     /// What a checker found.
     pub violation: Option<Violation>,
 }
@@ -88,6 +91,7 @@ pub fn run(plan: Plan, keep_trace: bool) -> Report {
         trace_hash: world.trace.hash(),
         lines: world.trace.lines().to_vec(),
         counts: world.counts,
+        converged_ms: world.converged_ms,
         violation,
     }
 }
@@ -110,6 +114,7 @@ impl World {
             trace: Trace::new(keep_trace),
             counts: Counts::new(),
             calm: false,
+            converged_ms: None,
             library: LibraryId(uuid::Uuid::from_bytes([7; 16])),
             events: BTreeMap::new(),
             scheduled: 0,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use driftless_sim::plan::Plan;
+use driftless_core::engine::Config;
+use driftless_sim::network::Quality;
+use driftless_sim::plan::{Kind, Plan};
 use driftless_sim::world::{Counts, run};
 
 /// Runs seeds on all processors and adds up what happened in them.
@@ -70,6 +72,24 @@ const RARE: [&str; 24] = [
     "session: a full one dropped",
     "session: a delta dropped",
 ];
+
+/// Where nothing fails, nothing waits for a timer.
+#[test]
+fn without_faults_everything_is_everywhere_at_once() {
+    for seed in 0..60 {
+        let mut plan = Plan::random(seed, None);
+        (plan.quality, plan.given_up) = (Quality::calm(), 0);
+        plan.actions.retain(|action| matches!(action.kind, Kind::Write | Kind::Burst));
+        for member in &mut plan.members {
+            let page_rows = member.config.page_rows;
+            member.config = Config { page_rows, ..Config::default() };
+        }
+        let report = run(plan, false);
+        assert_eq!(report.violation, None, "seed {seed}");
+        let ms = report.converged_ms;
+        assert!(ms.is_some_and(|ms| ms <= 500), "seed {seed}: {ms:?}");
+    }
+}
 
 #[test]
 fn nor_among_more_replicas() {

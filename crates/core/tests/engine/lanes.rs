@@ -205,6 +205,29 @@ fn a_greater_epoch_of_ones_own_is_outbid() {
     assert_eq!(names(&table, 1, 0), ["f0=mine", "f1=later"]);
 }
 
+/// What was deleted before the lane went on under a new epoch has no tombstone there, and goes all the
+/// same: the new epoch replaces everything.
+#[test]
+fn a_new_epoch_replaces_everything() {
+    for rows in [1, 1_000] {
+        let mut table = Table::with(2, |config| config.page_rows = rows);
+        table.write(0, |pen| (0..4).for_each(|n| pen.put(&format!("f{n}"), "x")));
+        table.meet(0, 1);
+        table.live(500);
+        table.disconnect(0, 1);
+        table.write(0, |pen| pen.remove("f1"));
+        let greater = Life { epoch: Epoch(u64::MAX), ..table.nodes[0].lane(0).exact.unwrap().life };
+        table.connect(0, 1);
+        table.run();
+        table.write(0, |pen| pen.remove("f2"));
+        table.take(|_| true);
+        table.say(1, 0, &told_of_own_lane(1, greater));
+        table.live(10_000);
+        table.assert_equal(0, 1);
+        assert_eq!(names(&table, 1, 0), ["f0=x", "f3=x"]);
+    }
+}
+
 /// Peers hold more of the own lane than its owner, under the same epoch: it was rolled back with all
 /// its state.
 #[test]
