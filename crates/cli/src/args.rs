@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use file::FileArg;
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
 
-/// One library of files, tags and notes, the same on all of your devices, without a server.
+/// One library of your files and tags, the same on all of your devices, without a server.
 #[derive(Parser, Debug)]
 #[command(
     name = "driftless",
@@ -23,12 +23,19 @@ pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsAr
                   Exit codes: 0 done, 1 failed, 2 bad usage, 3 not found, 4 refused, 5 not yet."
 )]
 pub(crate) struct Cli {
-    /// The library's directory [default: the platform's data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "DRIFTLESS_DIR", hide_env_values = true)]
+    /// The library's directory [default: $DRIFTLESS_DIR, else the platform's data directory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DRIFTLESS_DIR",
+        hide_env = true,
+        display_order = 900
+    )]
     pub(crate) dir: Option<PathBuf>,
 
     /// Print JSON, for scripts
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     pub(crate) json: bool,
 
     #[command(subcommand)]
@@ -38,7 +45,7 @@ pub(crate) struct Cli {
 /// What the program can be asked.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show it: several devices on this machine pair, index a folder, edit, part and meet again
+    /// Show it all: devices on this machine pair, index a folder, edit, part and meet again
     Demo(DemoArgs),
     /// Create a library, with this device as its first member
     Init(InitArgs),
@@ -75,14 +82,14 @@ pub(crate) enum LibraryCommand {
         #[command(subcommand)]
         command: Option<DevicesCommand>,
     },
-    /// Show the links to other devices; add an address, cut links and let them be made again
+    /// Show the links to other devices; add an address, cut links, let them be made again
     Peers {
         #[command(subcommand)]
         command: Option<PeersCommand>,
     },
     #[command(flatten)]
     Catalog(locate::CatalogCommand),
-    /// Say how things stand: with which devices this one is up to date, and what is missing where
+    /// Say how things stand: which devices are up to date, and what is missing where
     Status {
         /// Go on showing it until interrupted
         #[arg(long)]

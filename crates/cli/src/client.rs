@@ -152,7 +152,10 @@ pub(crate) fn follow(
             Frame::Rows(rows) => out.rows(rows),
             Frame::Line(line) => out.line(line),
         };
-        handed.map_err(|error| Failure::io("writing the output", &error))?;
+        // What has come is shown before the next is waited for.
+        let shown =
+            handed.and_then(|()| if input.buffer().is_empty() { out.flush() } else { Ok(()) });
+        shown.map_err(|error| Failure::output(&error))?;
     }
 }
 

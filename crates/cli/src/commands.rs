@@ -67,7 +67,7 @@ fn founded(library: &Library, device: &str) -> Result<Founded, Failure> {
 fn print(answer: Answer, json: bool) -> Result<Exit, Failure> {
     let mut printer = Printer::new(Look { json, ..Look::default() });
     let printed = printer.answer(answer).and_then(|()| printer.finish());
-    printed.map_err(|error| Failure::io("writing the output", &error))?;
+    printed.map_err(|error| Failure::output(&error))?;
     Ok(Exit::Done)
 }
 
@@ -118,7 +118,7 @@ fn library(places: &Places, mut command: LibraryCommand, json: bool) -> Result<E
             continue;
         }
         let exit = result?;
-        finished.map_err(|error| Failure::io("writing the output", &error))?;
+        finished.map_err(|error| Failure::output(&error))?;
         if !watch {
             return Ok(exit);
         }

@@ -43,6 +43,9 @@ pub(crate) struct Failure {
 /// What most failures mean for the data.
 pub(crate) const NOTHING_CHANGED: &str = "Nothing was changed.";
 
+/// The code of what is no trouble.
+const ENOUGH: &str = "enough";
+
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self {
@@ -70,6 +73,19 @@ impl Failure {
     pub(crate) fn io(doing: &str, error: &std::io::Error) -> Self {
         Self::new(Exit::Failed, "io", format!("{doing} failed: {error}"))
             .next("see to the cause and run the command again")
+    }
+
+    /// The output could not be written. A reader that has gone had enough, which is no trouble.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, ENOUGH, "whoever read the output has gone");
+        }
+        Self::io("writing the output", error)
+    }
+
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.code == ENOUGH
     }
 
     /// Something that cannot be, unless the program itself is wrong.

@@ -41,7 +41,9 @@ fn main() -> ExitCode {
     match commands::run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            tell(&failure, as_json);
+            if !failure.is_silent() {
+                tell(&failure, as_json);
+            }
             failure.exit.into()
         }
     }
@@ -55,12 +57,24 @@ fn refuse(error: &clap::Error) -> ExitCode {
         drop(error.print());
         return Exit::Done.into();
     }
-    tell(&usage(error), std::env::args_os().any(|arg| arg == "--json"));
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+    );
+    let as_json = std::env::args_os().any(|arg| arg == "--json");
+    if help && !as_json {
+        drop(error.print());
+        return Exit::Usage.into();
+    }
+    tell(&usage(error), as_json);
     Exit::Usage.into()
 }
 
 /// What clap says, as a failure. The usage that it names tells which command was meant.
 fn usage(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::usage("no command is given");
+    }
     let text = error.render().to_string();
     let message = text.lines().take_while(|line| !line.starts_with("Usage:"));
     let message = message.filter(|line| !line.starts_with("For more information"));

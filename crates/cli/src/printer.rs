@@ -24,7 +24,9 @@ pub(crate) struct Printer {
     out: BufWriter<Stdout>,
     err: Stderr,
     look: Look,
-    /// Whether the standard output is a terminal that may be coloured.
+    /// Whether the standard output is a terminal.
+    terminal: bool,
+    /// Whether it may be coloured.
     colour: bool,
     /// Whether progress can be shown and wiped.
     lively: bool,
@@ -41,6 +43,7 @@ impl Printer {
             out: BufWriter::new(io::stdout()),
             err: io::stderr(),
             look,
+            terminal: io::stdout().is_terminal(),
             colour: io::stdout().is_terminal() && !plain,
             lively: io::stderr().is_terminal(),
             standing: false,
@@ -105,7 +108,7 @@ impl Output for Printer {
         if self.look.json {
             writeln!(self.out, "{}", answer.json()?)?;
         } else {
-            if self.look.repaint && self.colour {
+            if self.look.repaint && self.terminal {
                 write!(self.out, "\x1b[H\x1b[2J")?;
             }
             write!(self.out, "{}", render::answer(&answer, self.look, self.colour))?;

@@ -31,7 +31,7 @@ pub(crate) enum LocationCommand {
         /// The folder
         #[arg(value_name = "PATH", value_parser = FileArg::parser())]
         path: FileArg,
-        /// Do not read the files: no content hashes, so no tags on them
+        /// Do not read the files: tags then stay on single files and follow no content
         #[arg(long)]
         no_hash: bool,
     },
@@ -91,11 +91,8 @@ pub(crate) struct FindArgs {
 /// A kind of entry.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum KindArg {
-    /// Files
     File,
-    /// Folders
     Dir,
-    /// Links
     Link,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn run(places: &Places) -> Result<Exit, Failure> {
     };
     let finished = printer.finish();
     let exit = result?;
-    finished.map_err(|error| Failure::io("writing the output", &error))?;
+    finished.map_err(|error| Failure::output(&error))?;
     Ok(exit)
 }
 

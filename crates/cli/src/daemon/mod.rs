@@ -58,10 +58,11 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     tell_ready(&library, as_json)?;
     // Without senders nobody could end it any more.
     let why = stopped.recv().ok();
+    let deadline = Instant::now() + FAREWELL;
     clients.close_door(&socket);
     clients.farewell();
     library.stop_sync();
-    close(library);
+    close(library, deadline);
     signals.close();
     match why {
         Some(Stop::Broken(error)) => Err(Failure::io("listening for commands", &error)
@@ -83,11 +84,14 @@ fn watch_signals(stop: Sender<Stop>) -> Result<signal_hook::iterator::Handle, Fa
     std::thread::Builder::new()
         .name("driftless-signals".to_owned())
         .spawn(move || {
-            for signal in signals.forever() {
-                tracing::info!(signal, "stopping");
-                if stop.send(Stop::Signal).is_err() {
-                    return;
+            for (count, signal) in signals.forever().enumerate() {
+                if count > 0 {
+                    // What was answered is durable; who asks twice wants no farewells.
+                    std::process::exit(Exit::Failed as i32);
                 }
+                tracing::info!(signal, "stopping");
+                // If it is ending already there is nobody to tell.
+                drop(stop.send(Stop::Signal));
             }
         })
         .map_err(|error| watching(&error))?;
@@ -200,8 +204,7 @@ fn tell_ready(library: &Library, as_json: bool) -> Result<(), Failure> {
 }
 
 /// Closes the library, which is ours alone unless a client's command still runs.
-fn close(library: Arc<Library>) {
-    let deadline = Instant::now() + FAREWELL;
+fn close(library: Arc<Library>, deadline: Instant) {
     let mut library = library;
     loop {
         match Arc::try_unwrap(library) {

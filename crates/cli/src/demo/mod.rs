@@ -102,6 +102,6 @@ fn conclude(stages: Stages, digests: &[String], json: bool) -> Result<Exit, Fail
     } else {
         format!("The digests differ:\n  {}", digests.join("\n  "))
     };
-    writeln!(io::stdout(), "{text}").map_err(failed("writing the output"))?;
+    writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))?;
     Ok(if equal { Exit::Done } else { Exit::NotYet })
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::{Context, execute, gone};
@@ -39,13 +39,10 @@ pub(crate) fn run(
         };
         let scheduler = scope.spawn(schedule);
         let mut exit = Exit::Done;
-        for result in ordered {
-            let outcome = result.try_recv().or_else(|_| {
-                out.flush().map_err(gone)?;
-                let missing = |_| Failure::internal("an operation of the batch gave no result");
-                result.recv().map_err(missing)
-            });
-            let (line, ok) = outcome?;
+        while let Some(result) = next(&ordered, out)? {
+            let Some((line, ok)) = next(&result, out)? else {
+                return Err(Failure::internal("an operation of the batch gave no result"));
+            };
             if !ok {
                 exit = Exit::Failed;
             }
@@ -58,6 +55,19 @@ pub(crate) fn run(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Whose result comes next. Before it waits for that it shows what there is.
+fn next<T>(ordered: &Receiver<T>, out: &mut dyn Output) -> Result<Option<T>, Failure> {
+    match ordered.try_recv() {
+        Ok(next) => Ok(Some(next)),
+        Err(TryRecvError::Disconnected) => Ok(None),
+        Err(TryRecvError::Empty) => {
+            out.flush().map_err(gone)?;
+            // It ends when there is nothing more to come.
+            Ok(ordered.recv().ok())
+        }
+    }
 }
 
 /// A line of JSON, and whether the operation went well.

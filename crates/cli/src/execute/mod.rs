@@ -64,7 +64,7 @@ pub(crate) fn execute(
 
 /// Nobody listens any more.
 pub(crate) fn gone(error: io::Error) -> Failure {
-    Failure::io("handing on the result", &error)
+    Failure::output(&error)
 }
 
 impl<'a> Context<'a> {

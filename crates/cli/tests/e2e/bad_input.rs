@@ -126,7 +126,6 @@ fn bad_usage_is_told_apart_and_changes_nothing() {
     one.ok(&["tag", "create", "x"]);
     for args in [
         &["nonsense"][..],
-        &["tag"],
         &["tag", "create"],
         &["tag", "create", " "],
         &["tag", "set", "x", "colour"],

@@ -259,6 +259,12 @@ fn help_and_completions_need_no_library() {
         assert!(script.stdout.contains("driftless"), "{shell}");
     }
     assert_eq!(device.run(&["--version"]).code, 0);
+    for part in [&[][..], &["tag"]] {
+        let outcome = device.run(part);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{part:?}");
+        assert!(outcome.stderr.contains("Usage: driftless"), "{outcome:?}");
+        assert_eq!(device.refused_once(part, 2), "usage");
+    }
 }
 
 #[test]

@@ -182,15 +182,8 @@ impl Device {
         let mut command = self.command(&args);
         command.envs(vars.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.env("RUST_LOG", "error").spawn().unwrap();
-        let (send, line) = channel();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            output.read_line(&mut line).unwrap();
-            send.send(line).ok();
-        });
+        let line = first_line(&mut child);
         self.daemon = Some(child);
-        let line = line.recv_timeout(PATIENCE).expect("a daemon is ready in time");
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
         assert_eq!(ready["ready"], true);
         ready
@@ -202,6 +195,14 @@ impl Device {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Sends the daemon a signal, by which it has to end well.
+    pub(crate) fn signal(&mut self, signal: rustix::process::Signal) {
+        let mut child = self.daemon.take().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let code = until("the daemon has ended", || child.try_wait().unwrap());
+        assert!(code.success(), "{code:?}");
     }
 
     /// Stops the daemon cleanly.
@@ -261,6 +262,25 @@ impl Drop for Device {
             child.wait().ok();
         }
     }
+}
+
+/// The first line that a process prints, which has to come in time.
+pub(crate) fn first_line(child: &mut Child) -> String {
+    let (send, line) = channel();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        // If it took too long nobody waits any more.
+        send.send(line).ok();
+        // The process may go on printing.
+        std::io::copy(&mut output, &mut std::io::sink()).ok();
+    });
+    let Ok(line) = line.recv_timeout(PATIENCE) else {
+        child.kill().unwrap();
+        panic!("a process prints nothing")
+    };
+    line
 }
 
 /// Waits for a command, feeding it.

@@ -1,6 +1,6 @@
 //! The demo, as its users see it.
 
-use crate::common::World;
+use crate::common::{World, first_line, until};
 
 #[test]
 fn the_demo_ends_with_equal_digests_and_leaves_nothing_behind() {
@@ -19,6 +19,35 @@ fn the_demo_ends_with_equal_digests_and_leaves_nothing_behind() {
     let index = stages.iter().find(|stage| stage["name"] == "index").unwrap();
     assert_eq!((&index["files"], &index["folders"]), (&3.into(), &1.into()), "{told}");
     assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_that_is_interrupted_takes_its_devices_along() {
+    let world = World::new();
+    let temp = world.folder("temp", &[]);
+    let device = world.device("none");
+    let mut command = device.command(&["demo", "--devices", "3"]);
+    let mut demo = command.env("TMPDIR", &temp).spawn().unwrap();
+    // The first stage is told when all daemons run.
+    first_line(&mut demo);
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let code = until("the demo has ended", || demo.try_wait().unwrap());
+    assert_eq!(code.code(), Some(1));
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+    let temp = temp.to_str().unwrap();
+    assert!(!daemons().contains(temp), "{}", daemons());
+}
+
+/// The command lines of all processes, where the system shows them.
+fn daemons() -> String {
+    let mut all = String::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        all.push_str(&String::from_utf8_lossy(&line).replace('\0', " "));
+        all.push('\n');
+    }
+    all
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod common;
+mod daemon;
 mod demo;
 mod meetings;
 mod tour;
