@@ -2,6 +2,7 @@
 //! changed but where the program and its folders are, and the answers that a person would give.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,8 @@
 //! The real program, from end to end: daemons that are processes, connections on loopback, commands
 //! as people and scripts give them.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 mod bad_input;
 mod commands;
 mod common;
