@@ -34,15 +34,15 @@ async fn ask<T: Send + 'static>(
     question: impl FnOnce(&Library) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, (StatusCode, String)> {
     let asked = tokio::task::spawn_blocking(move || question(&shelf)).await;
-    let failed = |error: &dyn std::error::Error| {
-        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    };
+    let failed =
+        |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     asked.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 async fn list(State(shelf): Shelf) -> Answer {
     let books: Vec<Book> =
-        ask(shelf, |shelf| shelf.query(|db| driftless::all(db, "true ORDER BY title", []))?).await?;
+        ask(shelf, |shelf| shelf.query(|db| driftless::all(db, "true ORDER BY title", []))?)
+            .await?;
     let books = books.iter().map(|book| json!({"id": book.id.to_string(), "title": book.title}));
     Ok(Json(books.collect()))
 }

@@ -24,10 +24,10 @@ impl Server {
     fn new(dir: &Path) -> Self {
         let test = std::env::current_exe().unwrap();
         let profile = test.parent().and_then(Path::parent).unwrap();
-        let example = profile.join("examples").join(format!("axum{}", std::env::consts::EXE_SUFFIX));
+        let example =
+            profile.join("examples").join(format!("axum{}", std::env::consts::EXE_SUFFIX));
         let mut command = Command::new(example);
-        let mut child =
-            command.arg(dir).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.arg(dir).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().trim_start_matches("http://").to_owned();
