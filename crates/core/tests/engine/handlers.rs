@@ -193,6 +193,17 @@ fn changes_wait_for_what_they_need() {
 }
 
 #[test]
+fn the_hash_of_a_head_that_was_only_needed_is_learned() {
+    let mut table = met();
+    let origin = Origin::shared(device(3), Epoch(9));
+    table.say(0, 1, &changes(0, vec![needing(1, [0; 32], vec![(origin, 1)])]));
+    let shared = Vector::from_iter([(origin, Head { seq: 1, hash: [5; 32] })]);
+    table.say(0, 1, &Message::Vector(State { shared, owned: OwnedVector::new() }));
+    let known = table.nodes[1].engine.known(&device(0)).unwrap();
+    assert_eq!(known.shared.head(&origin), Some(Head { seq: 1, hash: [5; 32] }));
+}
+
+#[test]
 fn a_repeated_push_is_acknowledged_again() {
     let mut table = met();
     table.write(0, |pen| pen.create("n", "x"));
@@ -373,6 +384,42 @@ fn a_page_that_was_not_asked_for_is_taken_if_it_fits() {
     table.say(0, 1, &page(1, Cursor::after(0), Cursor::after(1), row(1, "stale")));
     assert_eq!(table.nodes[1].exact(2), 2);
     assert_eq!(table.nodes[1].store.rows(&device(2)).len(), 1);
+}
+
+/// A lane with rows, as a page that is all of it.
+fn whole_lane(as_of: u64, rows: &[(u64, &str)]) -> Message {
+    let mut writer = PageWriter::new(&[PageModel { model: FILE, fields: vec![] }]);
+    for (seq, name) in rows {
+        writer.row(0, *seq, name.as_bytes(), [], &[]);
+    }
+    page(as_of, Cursor::after(0), Cursor::after(as_of), writer.finish())
+}
+
+/// A row that was sent already is deleted, and the server gets the lane anew, without the tombstone.
+#[test]
+fn a_transfer_starts_over_where_deletes_may_be_missing() {
+    let mut table = Table::with(2, |config| (config.page_rows, config.page_credit) = (1, 1));
+    table.meet(0, 1);
+    table.live(2_000);
+    table.say(0, 1, &whole_lane(3, &[(1, "a"), (2, "b"), (3, "c")]));
+    // Two pages go to 0, then the lane is replaced.
+    for _ in 0..2 {
+        while table.queue.front().unwrap().message.name() != "page" {
+            let flight = table.queue.pop_front().unwrap();
+            table.say(flight.from, flight.to, &flight.message);
+        }
+        let flight = table.queue.pop_front().unwrap();
+        table.say(flight.from, flight.to, &flight.message);
+    }
+    assert!(table.nodes[0].lane(2).session.is_some());
+    let more = table.take(|flight| flight.from == 0);
+    table.say(0, 1, &whole_lane(5, &[(1, "a"), (3, "c"), (5, "d")]));
+    table.queue.extend(more);
+    table.live(1_000);
+    assert_eq!(table.nodes[0].exact(2), 5);
+    assert_eq!(table.nodes[0].store.rows(&device(2)).len(), 3);
+    assert_eq!(table.nodes[0].state(), table.nodes[1].state());
+    assert_eq!(table.nodes[0].store.digests(), table.nodes[1].store.digests());
 }
 
 #[test]

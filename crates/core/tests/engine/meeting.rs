@@ -135,9 +135,12 @@ fn a_rolled_back_batch_leaves_nothing() {
     });
     let clock = table.nodes[0].engine.clock();
     let node = &mut table.nodes[0];
-    node.engine.flush(&mut node.store, table.now).unwrap();
+    node.engine.handle(&mut node.store, Input::Probe(1), table.now).unwrap();
     node.store.rollback();
     node.engine.rolled_back(&node.store);
+    assert!(!node.engine.is_ready(&device(1)), "peers are met anew");
+    let effects = node.engine.flush(&mut node.store, table.now).unwrap();
+    assert_eq!(effects, [], "nothing of the batch is carried out");
     assert!(node.engine.clock() >= clock, "the clock does not run backwards");
     table.give(1, vec![Input::Disconnected(device(0))]);
     table.meet(0, 1);
