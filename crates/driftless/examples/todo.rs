@@ -54,9 +54,9 @@ fn main() -> Result<(), Error> {
             let library = Library::open(dir, &models)?;
             library.sync(here)?;
             println!("ticket {}", library.invite(600_000)?);
-            let mut changes = library.subscribe();
+            let changes = library.subscribe();
             print(&todos(&library)?);
-            while let Some(change) = changes.next() {
+            for change in changes {
                 if change.concerns("todo") {
                     print(&todos(&library)?);
                 }

@@ -30,16 +30,20 @@ pub struct Subscription {
     pub(crate) receiver: Receiver<Change>,
 }
 
-impl Subscription {
-    /// Waits for the next change, on a thread; `None` when the library was closed.
-    pub fn next(&mut self) -> Option<Change> {
+/// Waits for the next change, on a thread; ends when the library was closed.
+impl Iterator for Subscription {
+    type Item = Change;
+
+    fn next(&mut self) -> Option<Change> {
         match self.receiver.blocking_recv() {
             Ok(change) => Some(change),
             Err(RecvError::Lagged(_)) => Some(Change::missed()),
             Err(RecvError::Closed) => None,
         }
     }
+}
 
+impl Subscription {
     /// Waits for the next change, in async code; `None` when the library was closed.
     pub async fn changed(&mut self) -> Option<Change> {
         match self.receiver.recv().await {

@@ -18,14 +18,16 @@ pub struct LiveQuery<'a, T, Q> {
     last: Option<T>,
 }
 
-impl<T, Q> LiveQuery<'_, T, Q>
+/// The result: the first time as it is now, then each time it has changed; waits on the calling
+/// thread until then. Ends when the library was closed.
+impl<T, Q> Iterator for LiveQuery<'_, T, Q>
 where
     T: PartialEq + Clone,
     Q: FnMut(&Connection) -> Result<T, rusqlite::Error>,
 {
-    /// The result: the first time as it is now, then each time it has changed; waits on the calling
-    /// thread until then. `None` when the library was closed.
-    pub fn next(&mut self) -> Option<Result<T, Error>> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Result<T, Error>> {
         loop {
             if self.last.is_some() && !self.wait_for_change()? {
                 continue;
@@ -40,7 +42,12 @@ where
             }
         }
     }
+}
 
+impl<T, Q> LiveQuery<'_, T, Q>
+where
+    Q: FnMut(&Connection) -> Result<T, rusqlite::Error>,
+{
     fn run(&mut self) -> Result<T, Error> {
         Ok(self.library.query(&mut self.query)??)
     }
@@ -60,10 +67,12 @@ pub struct StatusStream<'a> {
     begun: bool,
 }
 
-impl StatusStream<'_> {
-    /// The status: the first time as it is now, then after each change; waits on the calling thread
-    /// until then. Changes that come quickly are told together. `None` when the library was closed.
-    pub fn next(&mut self) -> Option<Result<Status, Error>> {
+/// The status: the first time as it is now, then after each change; waits on the calling thread
+/// until then. Changes that come quickly are told together. Ends when the library was closed.
+impl Iterator for StatusStream<'_> {
+    type Item = Result<Status, Error>;
+
+    fn next(&mut self) -> Option<Result<Status, Error>> {
         if self.begun {
             match self.pulse.blocking_recv() {
                 Ok(()) | Err(RecvError::Lagged(_)) => {}
@@ -76,7 +85,7 @@ impl StatusStream<'_> {
 }
 
 impl Library {
-    /// A query over `models` that is run again when one of them changes; see [`LiveQuery::next`].
+    /// A query over `models` that is run again when one of them changes; see [`LiveQuery`].
     ///
     /// ```
     /// # use driftless::{Library, Models, Syncable, Uuid};

@@ -41,7 +41,7 @@ fn read<T: Syncable>(row: &Row<'_>) -> Result<T, Error> {
     let bad_key = |_| rusqlite::Error::IntegralValueOutOfRange(0, 0);
     let key = RecordKey::new(&id).map_err(bad_key)?;
     let columns = T::descriptor().fields.len();
-    let values = (1..=columns).map(|i| Ok(value(row.get_ref(i)?)?));
+    let values = (1..=columns).map(|i| value(row.get_ref(i)?));
     let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
     Ok(T::from_values(&key, values)?)
 }
