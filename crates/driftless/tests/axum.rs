@@ -1,5 +1,7 @@
 //! The example `axum` as a process that is asked over HTTP, and a second device of its library.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Libraries on several devices, over real connections on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
