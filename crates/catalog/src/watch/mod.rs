@@ -46,11 +46,13 @@
 //! before it is watched, or the order and pairing of moves. Elsewhere, [`Watcher::open`] fails with
 //! [`WatchError::Unsupported`], and whoever asks rescans from time to time.
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the watcher is on Linux only"))]
 mod ignore;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the watcher is on Linux only"))]
 mod problem;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

@@ -187,6 +187,12 @@ impl State {
         }
     }
 
+    /// Whether there is a folder at a name, or something else; `None` if there is nothing.
+    pub(super) fn kind_at(&self, (parent, name): (Wd, &OsStr)) -> Option<bool> {
+        let path = self.root.path().join(self.tree.path_of(parent, name)?);
+        Some(path.symlink_metadata().ok()?.is_dir())
+    }
+
     /// A folder that got no watch.
     fn not_watched(&mut self, parent: Wd, path: PathBuf, errno: Errno, now: Instant) {
         match errno {

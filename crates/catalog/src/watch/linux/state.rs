@@ -33,7 +33,7 @@ pub(super) struct State {
     /// What was moved away and has not arrived, by the kernel's cookie.
     pub(super) away: HashMap<u32, Away>,
     /// Files that are written to and not closed, and since when.
-    pub(super) writing: HashMap<(Wd, Box<OsStr>), Instant>,
+    pub(super) writing: HashMap<Name, Instant>,
     /// Folders that were not where they are thought to be when something in them wanted to be
     /// watched, and since when.
     pub(super) doubts: BTreeMap<Wd, Instant>,
@@ -45,12 +45,15 @@ pub(super) struct State {
     pub(super) mounts: Mounts,
     pub(super) lost: Option<Lost>,
     pub(super) gone: Option<Gone>,
-    /// Since when the next batch is waited for; `None` while the last one is applied.
-    pub(super) asked: Option<Instant>,
+    /// From where to where the last move was that arrived.
+    pub(super) last_move: Option<(Name, Name)>,
     /// All that the kernel had said at this time has been heard.
     pub(super) heard: Option<Instant>,
     pub(super) stopped: bool,
 }
+
+/// A name in a folder.
+pub(super) type Name = (Wd, Box<OsStr>);
 
 /// The kernel's queue ran over: the tree is not what is thought.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +96,7 @@ impl State {
             mounts: Mounts::new(),
             lost: None,
             gone: None,
-            asked: None,
+            last_move: None,
             heard: None,
             stopped: false,
         };
@@ -128,6 +131,11 @@ impl State {
         }
         let (problems, more_problems) = self.problems.take();
         Batch { events, problems, more_problems }
+    }
+
+    /// All batches have been applied, and all has been heard that had happened by then.
+    pub(super) fn all_applied(&mut self) {
+        self.journal.all_applied(&mut self.tree);
     }
 
     /// One thing that the kernel said.
@@ -172,7 +180,7 @@ impl State {
             if raw.what.contains(ReadFlags::MOVED_TO)
                 && let Some(away) = self.away.remove(&raw.cookie)
             {
-                self.did_not_arrive(away, now);
+                self.did_not_arrive(&away, now);
             }
         } else if raw.what.contains(ReadFlags::CREATE) {
             self.created((parent, name), is_dir, now);
@@ -192,9 +200,9 @@ impl State {
     /// Something comes to a name that something else was moved away from: that will not arrive any
     /// more, as both halves of its move would have been said before.
     fn settle_away(&mut self, place: (Wd, &OsStr), now: Instant) {
-        let here: Vec<_> = self.away.extract_if(|_, away| away.was_at(place)).collect();
+        let here: Vec<_> = self.away.extract_if(|_, away| away.place() == place).collect();
         for (_, away) in here {
-            self.did_not_arrive(away, now);
+            self.left(&away, now);
         }
     }
 
@@ -214,27 +222,55 @@ impl State {
         let (parent, name) = place;
         let node = self.tree.child(parent, name);
         let changed = self.writing.remove(&(parent, name.into())).is_some();
-        let said = (changed, self.is_late(now));
-        let away = self.journal.away(&mut self.tree, place, node, is_dir, said, now);
+        let away = self.journal.away(&mut self.tree, place, node, is_dir, changed, now);
         if let Some(wd) = node {
             self.tree.detach(wd);
         }
         if self.away.len() >= MAX_AWAY {
             // The two halves of a move follow each other: the old ones are alone.
             for (_, old) in std::mem::take(&mut self.away) {
-                self.did_not_arrive(old, now);
+                self.did_not_arrive(&old, now);
             }
         }
         if let Some(old) = self.away.insert(cookie, away) {
-            self.did_not_arrive(old, now);
+            self.did_not_arrive(&old, now);
         }
     }
 
-    pub(super) fn did_not_arrive(&mut self, away: Away, now: Instant) {
+    /// What was moved away went where it is not seen. If something is at the name nevertheless, the
+    /// two may have changed places.
+    fn did_not_arrive(&mut self, away: &Away, now: Instant) {
+        match self.kind_at(away.place()) {
+            None => self.left(away, now),
+            Some(is_dir) => {
+                self.forget_away(away);
+                self.created(away.place(), is_dir, now);
+            }
+        }
+    }
+
+    /// What was moved away is not at its name any more.
+    fn left(&mut self, away: &Away, now: Instant) {
+        self.forget_away(away);
+        self.journal.lost(&mut self.tree, away, now);
+    }
+
+    fn forget_away(&mut self, away: &Away) {
         if let Some(wd) = away.node {
             self.drop_hanging(wd);
         }
-        self.journal.lost(&mut self.tree, &away, now);
+    }
+
+    /// A folder that was moved to a name and is there no more keeps its watch, as it is still to be
+    /// heard of where it went.
+    fn passed_by(&mut self, wd: Wd, place: (Wd, &OsStr), now: Instant) -> Option<Wd> {
+        let hangs = self.tree.get(wd)?.parent.is_none();
+        if !hangs || self.tree.is_within(place.0, wd) {
+            return None;
+        }
+        self.settle_name(place, false, now);
+        self.tree.attach(wd, place.0, place.1);
+        Some(wd)
     }
 
     /// Forgets a folder that was moved away, unless it was found meanwhile where it is.
@@ -247,14 +283,24 @@ impl State {
     fn moved_to(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
         let away = self.away.remove(&cookie);
         self.settle_away(place, now);
-        let rules = away.as_ref().and_then(|away| self.rules_above(away.parent()));
+        let rules = away.as_ref().and_then(|away| self.rules_above(away.place().0));
+        if let Some(away) = &away
+            && self.is_swap(away.place(), place)
+        {
+            self.swapped(away.place(), place, is_dir, now);
+            self.forget_away(away);
+            return;
+        }
         let node = self.settle_name(place, is_dir, now);
         let Some(away) = away else {
             self.journal.clear_name(&mut self.tree, place.0, place.1);
             self.journal.look_new(&mut self.tree, place, node, now);
             return;
         };
+        let of = |(parent, name): (Wd, &OsStr)| (parent, Box::from(name));
+        self.last_move = Some((of(away.place()), of(place)));
         let was = away.node;
+        let node = node.or_else(|| self.passed_by(was?, place, now));
         if let Some(was) = was
             && node != Some(was)
         {
@@ -262,15 +308,30 @@ impl State {
         }
         self.journal.arrived(&mut self.tree, away, place, node, now);
         let Some(wd) = node else { return };
-        if self.is_late(now) {
-            self.journal.say_again(&mut self.tree, wd, now);
-        }
+        self.journal.say_again(&mut self.tree, wd, now);
         if was != node {
             self.journal.rescan(&mut self.tree, wd, now);
         } else if rules.is_none() || rules != self.rules_above(place.0) {
             self.resync(wd, now);
             self.journal.rescan(&mut self.tree, wd, now);
         }
+    }
+
+    /// A move there and back is said in the same way as two names that change places at once.
+    fn is_swap(&self, from: (Wd, &OsStr), to: (Wd, &OsStr)) -> bool {
+        let last = self.last_move.as_ref();
+        last.is_some_and(|(a, b)| (a.0, &*a.1) == to && (b.0, &*b.1) == from)
+    }
+
+    /// What is at the two names now is for whoever looks at them to find out.
+    fn swapped(&mut self, there: (Wd, &OsStr), here: (Wd, &OsStr), is_dir: bool, now: Instant) {
+        self.last_move = None;
+        self.journal.swapped(&mut self.tree, [here, there], now);
+        match self.kind_at(there) {
+            Some(is_dir) => self.created(there, is_dir, now),
+            None => self.removed(there, is_dir, now),
+        }
+        self.created(here, is_dir, now);
     }
 
     /// Written to; most often it is closed soon.
@@ -293,12 +354,6 @@ impl State {
         } else {
             self.journal.touch(&mut self.tree, parent, name, Look::Changed, now);
         }
-    }
-
-    /// Whether what the last batch gave may not have been looked at. What happened before the
-    /// next one was asked for has been heard of shortly after.
-    fn is_late(&self, now: Instant) -> bool {
-        self.asked.is_none_or(|asked| now.duration_since(asked) <= self.options.settle)
     }
 
     /// What has to be done at its time.
@@ -333,7 +388,7 @@ impl State {
         let alone = |away: &mut Away| away.at + settle <= now && heard > Some(away.at);
         let lone: Vec<_> = self.away.extract_if(|_, away| alone(away)).collect();
         for (_, away) in lone {
-            self.did_not_arrive(away, now);
+            self.did_not_arrive(&away, now);
         }
     }
 

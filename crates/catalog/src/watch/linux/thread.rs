@@ -17,12 +17,15 @@ use super::state::State;
 /// The kernel's queue is read so often at most: it folds writes that follow each other into one.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// So many reads catch up with the longest queue.
+const MAX_READS: usize = 256;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     /// There is something for a batch, or no more.
     changed: Condvar,
-    /// Wakes the thread to end it.
+    /// Wakes the thread.
     wake: OwnedFd,
     turns: AtomicU64,
 }
@@ -50,6 +53,59 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
+        self.wake();
+    }
+
+    pub(super) fn next(&self, deadline: Instant) -> Option<Batch> {
+        let mut state = self.lock();
+        let applied = Instant::now() + state.options.settle;
+        loop {
+            let now = Instant::now();
+            if state.stopped {
+                return None;
+            }
+            if applied <= now && state.journal.has_given() {
+                self.catch_up(&mut state);
+                state.all_applied();
+            }
+            let ready = state.ready_at(now);
+            if ready.is_some_and(|ready| ready <= now) {
+                // What moved before the last batch was applied must not be heard after this one.
+                self.catch_up(&mut state);
+                let batch = state.take();
+                if !batch.is_empty() {
+                    return Some(batch);
+                }
+                continue;
+            }
+            if deadline <= now {
+                return None;
+            }
+            let applied = state.journal.has_given().then_some(applied);
+            let until = [ready, applied].into_iter().flatten().fold(deadline, Instant::min);
+            let waited = self.changed.wait_timeout(state, until.saturating_duration_since(now));
+            state = waited.expect("nobody panics while holding the state").0;
+        }
+    }
+
+    /// Hears what has been said until now, in the thread's place.
+    fn catch_up(&self, state: &mut State) {
+        let mut raw = Vec::new();
+        for _ in 0..MAX_READS {
+            let Some(queue) = state.queue.clone() else { break };
+            raw.clear();
+            let all = drain(state, &queue, &mut raw);
+            if !raw.is_empty() {
+                // There may be something to do at a time that the thread does not know of.
+                self.wake();
+            }
+            if all {
+                break;
+            }
+        }
+    }
+
+    fn wake(&self) {
         match rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
             // It is full of earlier wakes, and wakes as well.
             Ok(_) | Err(Errno::AGAIN) => {}
@@ -57,31 +113,11 @@ impl Shared {
         }
     }
 
-    pub(super) fn next(&self, deadline: Instant) -> Option<Batch> {
-        let mut state = self.lock();
-        state.asked = Some(Instant::now());
-        let batch = loop {
-            let now = Instant::now();
-            let ready = state.ready_at(now);
-            if state.stopped {
-                break None;
-            }
-            if ready.is_some_and(|ready| ready <= now) {
-                let batch = state.take();
-                if !batch.is_empty() {
-                    break Some(batch);
-                }
-                continue;
-            }
-            if deadline <= now {
-                break None;
-            }
-            let until = ready.map_or(deadline, |ready| ready.min(deadline));
-            let waited = self.changed.wait_timeout(state, until.saturating_duration_since(now));
-            state = waited.expect("nobody panics while holding the state").0;
-        };
-        state.asked = None;
-        batch
+    fn woken(&self) {
+        match rustix::io::read(&self.wake, &mut [0; 8]) {
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(errno) => unreachable!("the event is open: {errno}"),
+        }
     }
 
     /// The thread.
@@ -101,6 +137,7 @@ impl Shared {
                 (state.queue.clone(), timeout)
             };
             let mounts_changed = self.wait(queue.as_ref(), mounts.as_ref(), timeout);
+            self.woken();
             let all = self.work(queue, mounts_changed, &mut raw);
             if all && !raw.is_empty() {
                 self.wait(None, None, Some(PAUSE));
@@ -108,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Sleeps until something happens, the thread is to end, or the time is over. Tells whether the
+    /// Sleeps until something happens, the thread is woken, or the time is over. Tells whether the
     /// table of mounts has changed.
     fn wait(&self, queue: Option<&Queue>, mounts: Option<&File>, time: Option<Duration>) -> bool {
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];

@@ -74,6 +74,7 @@ impl Tree {
 
     /// Puts a folder at a place, from wherever it was. What was at the place must be gone.
     pub(super) fn attach(&mut self, wd: Wd, parent: Wd, name: &OsStr) {
+        assert!(!self.is_within(parent, wd), "a folder would be in itself");
         self.detach(wd);
         let node = self.nodes.entry(wd).or_default();
         node.parent = Some(parent);

@@ -92,6 +92,57 @@ fn two_folders_change_places() {
 }
 
 #[test]
+fn two_names_change_places_at_once() {
+    let mut scene = Scene::new(&["a/1", "b/2", "b/deep/3", "file", "other"]);
+    scene.flush();
+    exchange(&scene.path("a"), &scene.path("b")).unwrap();
+    exchange(&scene.path("file"), &scene.path("other")).unwrap();
+    scene.settle();
+    for path in ["a/deep/new", "b/new"] {
+        scene.make(path);
+        assert!(scene.settle().contains(&created(path)));
+    }
+    exchange(&scene.path("a/deep"), &scene.path("file")).unwrap();
+    scene.settle();
+    scene.make("file/newer");
+    assert_eq!(scene.settle(), [created("file/newer")]);
+    assert_eq!(scene.watcher.watches(), 4);
+}
+
+#[test]
+fn something_changes_places_with_what_is_not_seen() {
+    let mut scene = Scene::new(&["a/1", "file"]);
+    fs::create_dir_all(scene.outside("x/2")).unwrap();
+    scene.flush();
+    exchange(&scene.path("a"), &scene.outside("x")).unwrap();
+    scene.settle();
+    scene.make("a/2/new");
+    assert_eq!(scene.settle(), [created("a/2/new")]);
+    exchange(&scene.path("file"), &scene.outside("x")).unwrap();
+    scene.settle();
+    scene.make("file/new");
+    assert_eq!(scene.settle(), [created("file/new")]);
+    scene.until("the rest is forgotten", |scene| scene.watcher.watches() == 4);
+}
+
+#[test]
+fn there_and_back_again() {
+    let mut scene = Scene::new(&["a/b/c"]);
+    scene.flush();
+    let id = scene.mirror.id("a/b/c");
+    scene.mv("a", "x");
+    scene.mv("x", "a");
+    assert_eq!(scene.flush(), [removed("x"), created("a")]);
+    assert_eq!(scene.mirror.id("a/b/c"), id);
+    scene.mv("a", "x");
+    scene.mv("x", "y");
+    assert_eq!(scene.flush(), [moved("a", "x"), moved("x", "y")]);
+    assert_eq!(scene.mirror.id("y/b/c"), id);
+    scene.make("y/b/new");
+    assert_eq!(scene.settle(), [created("y/b/new")]);
+}
+
+#[test]
 fn what_changed_before_its_folder_moved_is_said_at_its_new_place() {
     let mut scene = Scene::new(&["a/file", "a/deep/file"]);
     scene.flush();

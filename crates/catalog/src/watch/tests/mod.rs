@@ -167,16 +167,15 @@ impl Mirror {
             && self.things.iter().zip(&found).all(|(a, b)| (a.0, &a.1.1) == b)
     }
 
-    /// Where the mirror and the disk differ.
-    fn differences(&self) -> Vec<PathBuf> {
+    /// Where the disk and the mirror differ.
+    fn differences(&self) -> Vec<(PathBuf, Option<Thing>, Option<Thing>)> {
         let found = tree(&self.root, Path::new(""));
-        let mut paths: Vec<_> = found
-            .iter()
-            .filter(|(path, thing)| self.things.get(*path).is_none_or(|(_, known)| known != *thing))
-            .map(|(path, _)| path.clone())
-            .collect();
-        paths.extend(self.things.keys().filter(|path| !found.contains_key(*path)).cloned());
-        paths
+        let paths = found.keys().chain(self.things.keys());
+        let both = paths.map(|path| {
+            let known = self.things.get(path).map(|(_, known)| known.clone());
+            (path.clone(), found.get(path).cloned(), known)
+        });
+        both.filter(|(_, is, known)| is != known).collect()
     }
 }
 
@@ -246,17 +245,16 @@ impl Scene {
     fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = soon();
         while !holds(self) {
-            match self.watcher.next(deadline) {
-                Some(batch) => {
-                    self.mirror.apply(&batch);
-                    self.batches.push(batch);
-                }
-                None => panic!(
-                    "not in time: {what}; differences {:?}, problems {:?}, events {:?}",
-                    self.mirror.differences(),
-                    self.batches.iter().flat_map(|batch| &batch.problems).collect::<Vec<_>>(),
-                    self.mirror.seen
-                ),
+            assert!(
+                Instant::now() < deadline,
+                "not in time: {what}; differences {:?}, problems {:?}, events {:?}",
+                self.mirror.differences(),
+                self.batches.iter().flat_map(|batch| &batch.problems).collect::<Vec<_>>(),
+                self.mirror.seen
+            );
+            if let Some(batch) = self.watcher.next(Instant::now() + Duration::from_millis(200)) {
+                self.mirror.apply(&batch);
+                self.batches.push(batch);
             }
         }
     }
@@ -289,6 +287,12 @@ fn make(root: &Path, path: &str) {
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::write(at, path).unwrap();
     }
+}
+
+/// Two names change places, in one step.
+fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
 fn created(path: &str) -> Event {
