@@ -1,19 +1,22 @@
-//! Measures indexing and finding: `cargo run --release --example index -- PATH [--no-hash]`.
+//! Measures indexing and finding: `cargo run --release --example index -- PATH [--no-hash] [--rows=N]`,
+//! with N invented entries besides.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use driftless::Library;
-use driftless_catalog::{Added, Catalog, EntryKind, FindQuery, NewTag, ScanOptions, models};
+use driftless::{Library, Uuid};
+use driftless_catalog::{Added, Catalog, Entry, EntryKind, FindQuery, NewTag, ScanOptions, models};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let mut path = PathBuf::from("/usr/share");
     let mut options = ScanOptions::default();
+    let mut rows: u64 = 0;
     for word in std::env::args_os().skip(1) {
         match word.to_str() {
             Some("--no-hash") => options.hash = false,
+            Some(word) if word.starts_with("--rows=") => rows = word["--rows=".len()..].parse()?,
             _ => path = word.into(),
         }
     }
@@ -25,15 +28,45 @@ fn main() -> Outcome {
         let before = cpu();
         let added = catalog.add_location(&path, &options, &mut |_| {})?;
         told(what, &added, cpu() - before);
+        if rows > 0 {
+            // The next scan would find them gone.
+            let before = cpu();
+            invent(&library, added.id, rows)?;
+            println!("{rows} more rows: CPU {:.2} s", cpu() - before);
+            break;
+        }
     }
-    let bytes = std::fs::metadata(dir.join("library.db"))?.len();
-    let rows: i64 =
-        library.query(|db| db.query_row("SELECT count(*) FROM entry", [], |r| r.get(0)))??;
-    println!("library.db: {rows} entries, {bytes} bytes before the checkpoint");
-    find(&catalog)?;
-    if let Some(keep) = std::env::var_os("KEEP") {
-        drop(library);
-        std::fs::rename(&dir, keep)?;
+    find(&catalog)
+}
+
+/// Rows as a scan would write them, in folders of a thousand.
+fn invent(library: &Library, location: Uuid, rows: u64) -> Outcome {
+    for folder in 0..rows / 1_000 {
+        library.write(move |tx| {
+            let entry = |id, parent, name: String, kind| Entry {
+                id,
+                location,
+                parent,
+                name,
+                name_raw: None,
+                extension: Some("txt".into()),
+                kind,
+                size: 1_000,
+                modified_at: Some(1_700_000_000_000),
+                created_at: Some(1_700_000_000_000),
+                inode: Some(1),
+                content: (kind == 0).then(|| blake3::hash(id.as_bytes()).as_bytes().to_vec()),
+                link_target: None,
+            };
+            let id = tx.new_id();
+            tx.put(&entry(id, location, format!("folder {folder}"), 1))?;
+            for n in 1..1_000 {
+                let name = format!("{:03} of {folder} {:x}.txt", n, (folder * 7_919 + n) % 65_521);
+                let file = tx.new_id();
+                tx.put(&entry(file, id, name, 0))?;
+            }
+            Ok::<_, driftless::Error>(())
+        })?;
     }
     Ok(())
 }
@@ -82,14 +115,15 @@ fn find(catalog: &Catalog<'_>) -> Outcome {
     for (name, query) in queries {
         let query = FindQuery { limit: Some(100), ..query };
         let mut times: Vec<Duration> = Vec::new();
-        let mut count = 0;
+        let (mut count, before) = (0, cpu());
         for _ in 0..7 {
             let started = Instant::now();
             count = catalog.find(&query)?.items.len();
             times.push(started.elapsed());
         }
         times.sort();
-        println!("find {name}: {count} in {:.2?}", times[times.len() / 2]);
+        let each = (cpu() - before) / 7.0 * 1_000.0;
+        println!("find {name}: {count} in {:.2?} (CPU {each:.0} ms)", times[times.len() / 2]);
     }
     Ok(())
 }

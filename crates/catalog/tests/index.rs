@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use common::{Home, raw, touch};
 use driftless_catalog::scan::{Cancel, What};
@@ -152,6 +153,25 @@ fn without_hashing_first_and_with_it_later() {
     // Not hashing keeps the hashes of what has not changed.
     home.scan_with(&options);
     assert!(home.at("small").content.is_some());
+}
+
+#[test]
+fn names_first_where_hashing_is_slow() {
+    let home = Home::new();
+    for n in 0..1_500 {
+        home.write(format!("{}/{n}", n % 10), format!("{n}"));
+    }
+    let options = ScanOptions { patience: Duration::ZERO, ..ScanOptions::default() };
+    let added = home.scan_with(&options);
+    assert_eq!(added.changes, Changes { added: 1_510, ..Changes::default() });
+    assert_eq!(added.hashed, 1_500);
+    for n in [0, 1, 700, 1_499] {
+        let content = home.at(format!("{}/{n}", n % 10)).content;
+        assert_eq!(content, Some(*blake3::hash(format!("{n}").as_bytes()).as_bytes()));
+    }
+    let seq = home.last_seq();
+    assert_eq!(home.scan_with(&options).changes.unchanged, 1_510);
+    assert_eq!(home.written_after(seq), 0);
 }
 
 #[test]

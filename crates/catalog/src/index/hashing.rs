@@ -33,6 +33,7 @@ pub(super) struct Hasher {
     /// `None` if the scan does not hash.
     pub(super) pool: Option<HashPool<u64>>,
     pub(super) cancel: Cancel,
+    pub(super) patience: Duration,
     /// Whether rows still wait for their hashes.
     pub(super) inline: bool,
     /// Files that are to be hashed after the walk, and their bytes.
@@ -53,6 +54,7 @@ impl Hasher {
             inline: pool.is_some(),
             pool,
             cancel: options.cancel.clone(),
+            patience: options.patience,
             left: 0,
             left_bytes: 0,
             failed: HashSet::new(),

@@ -6,7 +6,7 @@
 //! small beside it, and people should not wait for names. So
 //!
 //! * files up to [`INLINE_BYTES`] are hashed while the walk goes on, and the rows of a batch wait for
-//!   their hashes, as long as that takes no longer than [`PATIENCE`] for a batch;
+//!   their hashes, as long as that takes no longer than [`ScanOptions::patience`] for a batch;
 //! * once a batch had to wait longer (a slow disk, a server), the walk goes on without hashing;
 //! * what has no hash after the walk gets it then, larger files among them, and its row is written
 //!   again; so is what an earlier scan left without one because it was stopped.
@@ -44,21 +44,22 @@ pub use report::{Added, Changes, Counts, ScanPhase, ScanProgress};
 
 /// Files up to this size are hashed before their rows are written.
 const INLINE_BYTES: u64 = 256 << 10;
-/// How long the rows of a batch wait for the last of their hashes.
-const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How to scan.
 #[derive(Debug, Clone)]
 pub struct ScanOptions {
     /// Whether files get their content hash. Without, tags are put on single files.
     pub hash: bool,
+    /// How long the rows of a batch (a thousand) wait for the last of their hashes. Once that was not
+    /// enough, the scan writes all names first and the hashes afterwards.
+    pub patience: Duration,
     /// A wish that the scan stops; what it found so far is kept.
     pub cancel: Cancel,
 }
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self { hash: true, cancel: Cancel::default() }
+        Self { hash: true, patience: Duration::from_millis(250), cancel: Cancel::default() }
     }
 }
 

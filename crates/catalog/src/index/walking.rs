@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use driftless::Uuid;
 
+use super::INLINE_BYTES;
 use super::begin::Begun;
 use super::hashing::{Hasher, settle};
 use super::ids::Ids;
 use super::known::{Known, all_below};
 use super::report::Report;
 use super::sink::{Batch, ROWS, Sink};
-use super::{INLINE_BYTES, PATIENCE};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
@@ -257,7 +257,7 @@ impl Walker<'_, '_, '_> {
                 }
                 Err(refused) => job = refused,
             }
-            match pool.wait_for(PATIENCE) {
+            match pool.wait_for(self.hasher.patience) {
                 Some(done) => self.take(done),
                 None => self.hasher.inline = false,
             }
@@ -326,7 +326,7 @@ impl Walker<'_, '_, '_> {
 
     /// Hands the batch to the library, when its hashes are there or have been waited for long enough.
     fn flush(&mut self) -> Result<(), CatalogError> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.hasher.patience;
         while !self.waiting.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             let Some(pool) = &mut self.hasher.pool else { break };
