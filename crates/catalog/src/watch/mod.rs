@@ -42,7 +42,7 @@
 //!
 //! **What is not seen**: changes made by other machines on network drives ([`Problem::Remote`]),
 //! writes through a memory map before the file is closed, and the time of a folder that changes with what is in
-//! it. Only Linux is watched (by inotify) for now: the libraries at hand lose what is created in a new folder
+//! it. Only Linux is watched (by inotify): the libraries at hand lose what is created in a new folder
 //! before it is watched, or the order and pairing of moves. Elsewhere, [`Watcher::open`] fails with
 //! [`WatchError::Unsupported`], and whoever asks rescans from time to time.
 
