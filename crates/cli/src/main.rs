@@ -106,9 +106,9 @@ fn tell(failure: &Failure, as_json: bool) {
 /// The daemon tells what happens; commands speak of trouble alone.
 fn log(command: &Command) {
     let usual = if matches!(command, Command::Up(_)) {
-        "warn,driftless=info,driftless_net=info,driftless_catalog=info"
+        "warn,driftless=info,driftless_net=warn,driftless_net::pairing=info"
     } else {
-        "error,driftless=warn,driftless_net=warn,driftless_catalog=warn"
+        "error,driftless=warn"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

@@ -1,16 +1,16 @@
 //! `batch`: many operations, each its own commit, their results in order.
 //!
-//! Operations that cannot see each other run side by side, so that the disk makes many of their
-//! commits durable at once; all others wait until those before them have ended. Either way the
-//! outcome is that of running them one after another.
+//! Operations on different tags run side by side, so that the disk makes many of their commits durable
+//! at once; others wait for those before them that they could see, or that could see them. Either way
+//! the outcome is that of running them one after another.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
+use super::order::{End, Order, touches};
 use super::{Context, execute, gone};
-use crate::args::{CatalogCommand, LibraryCommand, TagCommand};
+use crate::args::LibraryCommand;
 use crate::failure::{Exit, Failure};
 use crate::output::{Collected, Output};
 use crate::wire::Step;
@@ -32,12 +32,14 @@ pub(crate) fn run(
         let (queue, running) = (&queue, &running);
         let schedule = move || {
             let mut schedule =
-                Schedule { running, jobs, results, workers: 0, about: BTreeSet::new() };
+                Schedule { running, jobs, results, workers: 0, order: Order::default() };
             schedule.all(steps, || {
                 scope.spawn(move || work(context, queue, running));
             })
         };
         let scheduler = scope.spawn(schedule);
+        // Dropped at the first trouble, so that no more is begun.
+        let ordered = ordered;
         let mut exit = Exit::Done;
         while let Some(result) = next(&ordered, out)? {
             let Some((line, ok)) = next(&result, out)? else {
@@ -75,40 +77,10 @@ type Outcome = (String, bool);
 
 struct Job {
     command: LibraryCommand,
+    /// What has to end before.
+    after: Vec<End>,
+    end: End,
     outcome: Sender<Outcome>,
-}
-
-/// What operations on tags have in common that may run side by side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    Create,
-    Set,
-    Add,
-    Remove,
-}
-
-/// The class of an operation, and what no other one that runs beside it may be about.
-fn class(command: &LibraryCommand) -> Option<(Class, Option<&str>)> {
-    let LibraryCommand::Catalog(CatalogCommand::Tag { command }) = command else { return None };
-    match command {
-        TagCommand::Create { parent: None, .. } => Some((Class::Create, None)),
-        // Names tell tags apart; an id could be that of a tag which goes by its name elsewhere.
-        TagCommand::Set { tag, fields } if !could_be_an_id(tag) && leave_names(fields) => {
-            Some((Class::Set, Some(tag)))
-        }
-        TagCommand::Add { .. } => Some((Class::Add, None)),
-        TagCommand::Remove { .. } => Some((Class::Remove, None)),
-        _ => None,
-    }
-}
-
-fn could_be_an_id(selector: &str) -> bool {
-    selector.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-}
-
-fn leave_names(fields: &[String]) -> bool {
-    let named = |field: &String| field.starts_with("name=") || field.starts_with("parent=");
-    !fields.iter().any(named)
 }
 
 /// What is under way.
@@ -125,16 +97,21 @@ impl Running {
         drop(below.unwrap_or_else(PoisonError::into_inner));
     }
 
+    fn count(&self) -> usize {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self) {
         *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 }
 
 /// Counts an operation out, however it ends.
-struct Ended<'a>(&'a Running);
+struct Ended<'a>(&'a Running, End);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
+        self.1.tell();
         *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.changed.notify_all();
     }
@@ -145,8 +122,7 @@ struct Schedule<'a> {
     jobs: Sender<Job>,
     results: Sender<Receiver<Outcome>>,
     workers: usize,
-    /// What those under way are about.
-    about: BTreeSet<String>,
+    order: Order,
 }
 
 impl Schedule<'_> {
@@ -155,7 +131,6 @@ impl Schedule<'_> {
         steps: impl Iterator<Item = io::Result<Step>>,
         mut hire: impl FnMut(),
     ) -> io::Result<()> {
-        let mut now = None;
         for step in steps {
             let (outcome, result) = channel();
             // If nobody prints any more, nothing more needs to be done.
@@ -169,24 +144,25 @@ impl Schedule<'_> {
                     continue;
                 }
             };
-            let next = class(&command);
-            let same = next.is_some_and(|(class, _)| Some(class) == now);
-            let about = next.and_then(|(_, about)| about);
-            let together = same && about.is_none_or(|about| !self.about.contains(about));
-            if !together {
+            let end = End::default();
+            let touched = touches(&command);
+            let alone = touched.is_none();
+            if alone {
                 self.running.wait_for_at_most(0);
-                self.about.clear();
             }
-            self.about.extend(about.map(str::to_owned));
-            now = next.map(|(class, _)| class);
+            let after = touched.map(|touches| self.order.enter(touches, &end));
+            let after = after.unwrap_or_default();
             self.running.wait_for_at_most(SIDE_BY_SIDE - 1);
             self.running.add();
-            if self.workers < SIDE_BY_SIDE && (self.workers == 0 || together) {
+            if self.workers < SIDE_BY_SIDE.min(self.running.count()) {
                 self.workers += 1;
                 hire();
             }
-            if self.jobs.send(Job { command, outcome }).is_err() {
+            if self.jobs.send(Job { command, after, end, outcome }).is_err() {
                 break;
+            }
+            if alone {
+                self.running.wait_for_at_most(0);
             }
         }
         Ok(())
@@ -196,8 +172,10 @@ impl Schedule<'_> {
 fn work(context: Context<'_>, queue: &Mutex<Receiver<Job>>, running: &Running) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { command, outcome }) = next else { return };
-        let ended = Ended(running);
+        let Ok(Job { command, after, end, outcome }) = next else { return };
+        let ended = Ended(running, end);
+        // They came before this one, so others are at them.
+        after.iter().for_each(End::wait);
         let result = one(context, command);
         // Once it is counted out, the next may build on it.
         drop(ended);
@@ -214,31 +192,5 @@ fn one(context: Context<'_>, command: LibraryCommand) -> Outcome {
             Err(error) => (Failure::internal(error.to_string()).json().to_string(), false),
         },
         Err(failure) => (failure.json().to_string(), false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(words: &[&str]) -> Option<Class> {
-        use clap::Parser as _;
-        let line = ["driftless", "tag"].iter().chain(words);
-        let cli = crate::args::Cli::try_parse_from(line).unwrap();
-        let crate::args::Command::Library(command) = cli.command else { panic!("{words:?}") };
-        class(&command).map(|(class, _)| class)
-    }
-
-    #[test]
-    fn only_what_cannot_see_each_other_runs_side_by_side() {
-        assert_eq!(of(&["create", "a"]), Some(Class::Create));
-        assert_eq!(of(&["create", "a", "--parent", "b"]), None);
-        assert_eq!(of(&["add", "a", "/x"]), Some(Class::Add));
-        assert_eq!(of(&["remove", "a", "/x"]), Some(Class::Remove));
-        assert_eq!(of(&["set", "holiday", "color=red"]), Some(Class::Set));
-        assert_eq!(of(&["set", "holiday", "color=red", "name=x"]), None);
-        assert_eq!(of(&["set", "holiday", "parent="]), None);
-        assert_eq!(of(&["set", "beef", "color=red"]), None, "it could be an id");
-        assert_eq!(of(&["rm", "a"]), None);
     }
 }

@@ -7,6 +7,7 @@ mod dump;
 mod files;
 mod invite;
 mod locations;
+mod order;
 mod peers;
 mod select;
 mod status;

@@ -121,6 +121,32 @@ fn a_thousand_commits_of_a_batch_are_on_the_other_device_at_once() {
 }
 
 #[test]
+fn a_batch_that_runs_side_by_side_ends_as_if_one_after_another() {
+    let world = World::new();
+    let one = world.founder("one");
+    let mut operations = Vec::new();
+    for n in 0..200 {
+        let (name, new) = (format!("tag {n}"), format!("renamed {n}"));
+        operations.push(words(&["tag", "create", &name]));
+        operations.push(words(&["tag", "set", &name, "color=first"]));
+        operations.push(words(&["tag", "set", &name, "color=second"]));
+        operations.push(words(&["tag", "set", &name, &format!("name={new}")]));
+        if n % 2 == 0 {
+            operations.push(words(&["tag", "rm", &new]));
+        }
+    }
+    one.batch(&operations);
+    let tags = one.ok(&["tag", "ls"]);
+    let tags = tags.as_array().unwrap();
+    assert_eq!(tags.len(), 100);
+    assert!(tags.iter().all(|tag| tag["color"] == "second"), "{tags:?}");
+    assert!(
+        tags.iter().all(|tag| tag["name"].as_str().unwrap().starts_with("renamed")),
+        "{tags:?}"
+    );
+}
+
+#[test]
 fn files_are_found_on_all_devices_by_whatever_is_known_of_them() {
     let world = World::new();
     let one = world.founder("one");
@@ -221,6 +247,25 @@ fn settings_are_kept() {
     assert_eq!(one.ok(&["config", "get", "max_drift"]), json!({"max_drift": "5m"}));
     assert_eq!(one.refused(&["config", "set", "max_drift", "soon"], 2)["code"], "usage");
     assert_eq!(one.refused(&["config", "get", "colour"], 2)["code"], "usage");
+}
+
+#[test]
+fn links_are_shown_made_by_hand_and_noticed_when_they_end() {
+    let world = World::new();
+    let mut one = world.founder("one");
+    let two = world.joiner("two", &one);
+    two.sync();
+    one.ok(&["peers", "pause"]);
+    assert_eq!(one.refused(&["peers", "resume", "two"], 4)["code"], "all_paused");
+    one.ok(&["peers", "resume"]);
+    let address = &two.ok(&["status"])["listen"][0];
+    let added = one.ok(&["peers", "add", address.as_str().unwrap()]);
+    assert_eq!(&added["address"], address);
+    one.sync();
+    let peers = one.ok(&["peers"]);
+    assert_eq!(peers[0]["route"], *address, "{peers}");
+    one.kill();
+    until("the other has noticed", || (two.ok(&["peers"])[0]["online"] == false).then_some(()));
 }
 
 #[test]
