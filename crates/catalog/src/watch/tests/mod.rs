@@ -5,7 +5,6 @@
 
 mod events;
 mod limits;
-mod random;
 mod roots;
 mod rules;
 
