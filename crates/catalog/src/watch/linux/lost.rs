@@ -56,7 +56,7 @@ impl State {
         self.guards.clear();
         self.away.clear();
         self.writing.clear();
-        self.last_move = None;
+        self.recent.clear();
         self.doubts.clear();
         self.blind.clear();
         self.blind_at = None;

@@ -6,6 +6,7 @@
 //! ```text
 //! kernel ──► state ──► notes ──► batch      state: what happened, in terms of the tree
 //!              │                            notes: what to say about it
+//!              ├── moves: halves that belong together
 //!              ├── plant: watches and rules
 //!              └── lost:  overflow, root, mounts
 //! ```
@@ -14,6 +15,7 @@
 
 mod kernel;
 mod lost;
+mod moves;
 mod notes;
 mod plant;
 mod root;

@@ -1,6 +1,6 @@
 //! From what the kernel says to what is reported.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::time::Instant;
 
@@ -14,8 +14,6 @@ use super::notes::{Away, Journal, Limits, Look};
 use super::root::{Mounts, Root};
 use super::tree::{Tree, Wd};
 
-/// More than this are not waited for at a time.
-const MAX_AWAY: usize = 4096;
 /// More files than this are not held back while they are written.
 const MAX_WRITING: usize = 4096;
 
@@ -45,8 +43,8 @@ pub(super) struct State {
     pub(super) mounts: Mounts,
     pub(super) lost: Option<Lost>,
     pub(super) gone: Option<Gone>,
-    /// From where to where the last move was that arrived.
-    pub(super) last_move: Option<(Name, Name)>,
+    /// From where to where the last moves went, the newest last.
+    pub(super) recent: VecDeque<(Name, Name)>,
     /// All that the kernel had said at this time has been heard.
     pub(super) heard: Option<Instant>,
     pub(super) stopped: bool,
@@ -96,7 +94,7 @@ impl State {
             mounts: Mounts::new(),
             lost: None,
             gone: None,
-            last_move: None,
+            recent: VecDeque::new(),
             heard: None,
             stopped: false,
         };
@@ -197,141 +195,16 @@ impl State {
         }
     }
 
-    /// Something comes to a name that something else was moved away from: that will not arrive any
-    /// more, as both halves of its move would have been said before.
-    fn settle_away(&mut self, place: (Wd, &OsStr), now: Instant) {
-        let here: Vec<_> = self.away.extract_if(|_, away| away.place() == place).collect();
-        for (_, away) in here {
-            self.left(&away, now);
-        }
-    }
-
-    fn created(&mut self, place: (Wd, &OsStr), is_dir: bool, now: Instant) {
+    pub(super) fn created(&mut self, place: (Wd, &OsStr), is_dir: bool, now: Instant) {
         self.settle_away(place, now);
         let node = self.settle_name(place, is_dir, now);
         self.journal.look_new(&mut self.tree, place, node, now);
     }
 
-    fn removed(&mut self, (parent, name): (Wd, &OsStr), is_dir: bool, now: Instant) {
+    pub(super) fn removed(&mut self, (parent, name): (Wd, &OsStr), is_dir: bool, now: Instant) {
         self.settle_name((parent, name), false, now);
         self.writing.remove(&(parent, name.into()));
         self.journal.removed(&mut self.tree, parent, name, is_dir, now);
-    }
-
-    fn moved_from(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
-        let (parent, name) = place;
-        let node = self.tree.child(parent, name);
-        let changed = self.writing.remove(&(parent, name.into())).is_some();
-        let away = self.journal.away(&mut self.tree, place, node, is_dir, changed, now);
-        if let Some(wd) = node {
-            self.tree.detach(wd);
-        }
-        if self.away.len() >= MAX_AWAY {
-            // The two halves of a move follow each other: the old ones are alone.
-            for (_, old) in std::mem::take(&mut self.away) {
-                self.did_not_arrive(&old, now);
-            }
-        }
-        if let Some(old) = self.away.insert(cookie, away) {
-            self.did_not_arrive(&old, now);
-        }
-    }
-
-    /// What was moved away went where it is not seen. If something is at the name nevertheless, the
-    /// two may have changed places.
-    fn did_not_arrive(&mut self, away: &Away, now: Instant) {
-        match self.kind_at(away.place()) {
-            None => self.left(away, now),
-            Some(is_dir) => {
-                self.forget_away(away);
-                self.created(away.place(), is_dir, now);
-            }
-        }
-    }
-
-    /// What was moved away is not at its name any more.
-    fn left(&mut self, away: &Away, now: Instant) {
-        self.forget_away(away);
-        self.journal.lost(&mut self.tree, away, now);
-    }
-
-    fn forget_away(&mut self, away: &Away) {
-        if let Some(wd) = away.node {
-            self.drop_hanging(wd);
-        }
-    }
-
-    /// A folder that was moved to a name and is there no more keeps its watch, as it is still to be
-    /// heard of where it went.
-    fn passed_by(&mut self, wd: Wd, place: (Wd, &OsStr), now: Instant) -> Option<Wd> {
-        let hangs = self.tree.get(wd)?.parent.is_none();
-        if !hangs || self.tree.is_within(place.0, wd) {
-            return None;
-        }
-        self.settle_name(place, false, now);
-        self.tree.attach(wd, place.0, place.1);
-        Some(wd)
-    }
-
-    /// Forgets a folder that was moved away, unless it was found meanwhile where it is.
-    fn drop_hanging(&mut self, wd: Wd) {
-        if self.tree.get(wd).is_some_and(|node| node.parent.is_none()) {
-            self.drop_folder(wd);
-        }
-    }
-
-    fn moved_to(&mut self, place: (Wd, &OsStr), is_dir: bool, cookie: u32, now: Instant) {
-        let away = self.away.remove(&cookie);
-        self.settle_away(place, now);
-        let rules = away.as_ref().and_then(|away| self.rules_above(away.place().0));
-        if let Some(away) = &away
-            && self.is_swap(away.place(), place)
-        {
-            self.swapped(away.place(), place, is_dir, now);
-            self.forget_away(away);
-            return;
-        }
-        let node = self.settle_name(place, is_dir, now);
-        let Some(away) = away else {
-            self.journal.clear_name(&mut self.tree, place.0, place.1);
-            self.journal.look_new(&mut self.tree, place, node, now);
-            return;
-        };
-        let of = |(parent, name): (Wd, &OsStr)| (parent, Box::from(name));
-        self.last_move = Some((of(away.place()), of(place)));
-        let was = away.node;
-        let node = node.or_else(|| self.passed_by(was?, place, now));
-        if let Some(was) = was
-            && node != Some(was)
-        {
-            self.drop_hanging(was);
-        }
-        self.journal.arrived(&mut self.tree, away, place, node, now);
-        let Some(wd) = node else { return };
-        self.journal.say_again(&mut self.tree, wd, now);
-        if was != node {
-            self.journal.rescan(&mut self.tree, wd, now);
-        } else if rules.is_none() || rules != self.rules_above(place.0) {
-            self.resync(wd, now);
-            self.journal.rescan(&mut self.tree, wd, now);
-        }
-    }
-
-    /// A move there and back is said in the same way as two names that change places at once.
-    fn is_swap(&self, from: (Wd, &OsStr), to: (Wd, &OsStr)) -> bool {
-        let last = self.last_move.as_ref();
-        last.is_some_and(|(a, b)| (a.0, &*a.1) == to && (b.0, &*b.1) == from)
-    }
-
-    /// What is at the two names now is for whoever looks at them to find out.
-    fn swapped(&mut self, there: (Wd, &OsStr), here: (Wd, &OsStr), is_dir: bool, now: Instant) {
-        self.last_move = None;
-        self.journal.swapped(&mut self.tree, [here, there], now);
-        match self.kind_at(there) {
-            Some(is_dir) => self.created(there, is_dir, now),
-            None => self.removed(there, is_dir, now),
-        }
-        self.created(here, is_dir, now);
     }
 
     /// Written to; most often it is closed soon.
@@ -379,17 +252,6 @@ impl State {
         let doubts = self.doubts.values().min().map(|since| *since + self.options.settle);
         let gone = self.gone.map(|gone| gone.next);
         [away, writing, doubts, gone, self.rebuild_at(), self.blind_at].into_iter().flatten().min()
-    }
-
-    /// The two halves of a move follow each other closely. The second one may have been said and
-    /// not heard, though.
-    fn tick_away(&mut self, now: Instant) {
-        let (settle, heard) = (self.options.settle, self.heard);
-        let alone = |away: &mut Away| away.at + settle <= now && heard > Some(away.at);
-        let lone: Vec<_> = self.away.extract_if(|_, away| alone(away)).collect();
-        for (_, away) in lone {
-            self.did_not_arrive(&away, now);
-        }
     }
 
     /// All that has moved has been heard of by now, so the folders can be found.

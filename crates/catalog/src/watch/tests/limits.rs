@@ -107,7 +107,7 @@ fn folders_without_a_watch_are_rescanned() {
     let blind_interval = Duration::from_millis(200);
     let options = Options { max_watches: Some(3), blind_interval, ..Options::default() };
     let mut scene = Scene::with(&["a/", "b/"], options);
-    assert_eq!(scene.watcher.watches(), 3);
+    scene.watches(3);
     scene.make("c/d/file");
     scene.until("it is said", |scene| {
         scene.batches.iter().flat_map(|batch| &batch.problems).any(|problem| {
@@ -138,5 +138,5 @@ fn more_folders_than_watches_at_the_start() {
     let batch = scene.watcher.next(soon()).unwrap();
     assert_eq!(batch.problems.len(), 1, "said once: {:?}", batch.problems);
     assert_eq!(batch.events, [rescan("")]);
-    assert_eq!(scene.watcher.watches(), 5);
+    scene.watches(5);
 }

@@ -8,7 +8,7 @@ mod limits;
 mod roots;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -258,10 +258,30 @@ impl Scene {
         }
     }
 
+    /// Applies batches until so many folders are watched.
+    fn watches(&mut self, count: usize) {
+        self.until(&format!("{count} watches"), |scene| scene.watcher.watches() == count);
+    }
+
     /// Applies batches until the mirror shows what is on the disk, and gives the events.
     fn settle(&mut self) -> Vec<Event> {
         self.until("the mirror shows the disk", |scene| scene.mirror.shows_the_disk());
-        std::mem::take(&mut self.mirror.seen)
+        self.seen()
+    }
+
+    /// What was said since the last time. On a busy machine a file may be told of before it is
+    /// written to its end, and is then told of once more; that is left out.
+    fn seen(&mut self) -> Vec<Event> {
+        let mut before = HashSet::new();
+        let mut seen = std::mem::take(&mut self.mirror.seen);
+        seen.retain(|event| {
+            let more = match event {
+                Event::Changed { path } => before.contains(&Event::Created { path: path.clone() }),
+                _ => false,
+            };
+            !more && before.insert(event.clone())
+        });
+        seen
     }
 
     /// Makes a file and waits for it: all that happened before has been heard of then. Gives
@@ -272,7 +292,7 @@ impl Scene {
         self.until("a file at the end", |scene| scene.mirror.id(&name).is_some());
         fs::remove_file(self.path(&name)).unwrap();
         self.until("the file is gone", |scene| scene.mirror.id(&name).is_none());
-        let mut seen = std::mem::take(&mut self.mirror.seen);
+        let mut seen = self.seen();
         seen.retain(|event| !format!("{event:?}").contains(&name));
         seen
     }

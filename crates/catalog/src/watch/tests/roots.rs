@@ -182,10 +182,10 @@ fn a_drive_below_the_root_is_rescanned_when_it_comes_and_kept_when_it_goes() {
     scene.settle();
     make(&stick, "d/new");
     assert_eq!(scene.settle(), [created("media/stick/d/new")]);
-    assert_eq!(scene.watcher.watches(), 4);
+    scene.watches(4);
     drop(drive);
     assert_eq!(scene.flush(), []);
-    scene.until("the folder below is watched", |scene| scene.watcher.watches() == 3);
+    scene.watches(3);
     assert!(scene.mirror.id("media/stick/d/new").is_some());
     let drive = Mounted::at(&stick).unwrap();
     scene.settle();
@@ -205,7 +205,7 @@ fn a_folder_mounted_twice_is_watched_once() {
     assert_eq!(problems.len(), 2, "{problems:?}");
     drop(cycle);
     drop(twice);
-    scene.until("the folder below is watched", |scene| scene.watcher.watches() == 4);
+    scene.watches(4);
     scene.make("b/free again");
     scene.until("the folder below", |scene| scene.mirror.id("b/free again").is_some());
 }

@@ -109,6 +109,10 @@ impl Journal {
         let Some(node) = tree.get_mut(wd) else { return };
         let Some(notes) = node.notes.as_mut() else { return };
         let (slots, deep) = (std::mem::take(&mut notes.slots), notes.deep.take());
+        for name in std::mem::take(&mut notes.moved) {
+            notes.given.insert(name, self.batch);
+        }
+        let moved = std::mem::take(&mut notes.moved_itself);
         match (path, deep) {
             (Some(path), Some(Deep::New { .. })) => looks.push(Event::Created { path }),
             (Some(dir), Some(Deep::Rescan)) => rescans.push(Event::Rescan { dir }),
@@ -125,7 +129,7 @@ impl Journal {
             }
             (None, _) => {}
         }
-        if deep.is_some() {
+        if deep.is_some() || moved {
             notes.given_deep = Some(self.batch);
         }
         if notes.given.is_empty() && notes.given_deep.is_none() {

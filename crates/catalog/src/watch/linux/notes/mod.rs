@@ -51,6 +51,10 @@ struct Slot {
 pub(super) struct Notes {
     slots: BTreeMap<Box<OsStr>, Slot>,
     deep: Option<Deep>,
+    /// What was moved to here, and whether the folder itself was moved. Whoever does not know what
+    /// was moved looks at it.
+    moved: Vec<Box<OsStr>>,
+    moved_itself: bool,
     /// What the last two batches gave: a name, or all, and which batch it was.
     given: BTreeMap<Box<OsStr>, u64>,
     given_deep: Option<u64>,
@@ -200,6 +204,7 @@ impl Journal {
         for wd in std::mem::take(&mut self.dirty) {
             if let Some(notes) = tree.get_mut(wd).and_then(|node| node.notes.as_mut()) {
                 notes.slots.clear();
+                notes.moved.clear();
                 notes.deep = None;
             }
         }
@@ -287,6 +292,20 @@ impl Journal {
             && notes.slots.remove(name).is_some()
         {
             self.slots -= 1;
+        }
+    }
+
+    /// What is at this name may be something else than is thought.
+    pub(super) fn look(
+        &mut self,
+        tree: &mut Tree,
+        (parent, name): (Wd, &OsStr),
+        node: Option<Wd>,
+        now: Instant,
+    ) {
+        match node {
+            Some(wd) => self.rescan(tree, wd, now),
+            None => self.touch(tree, parent, name, Look::Changed, now),
         }
     }
 

@@ -97,11 +97,9 @@ impl Journal {
             (Some(from), Some(to)) if !away.new => {
                 self.announce(tree, parent, now);
                 self.push(tree, Event::Moved { from, to }, now);
+                self.note_moved(tree, (parent, name), node);
                 if away.changed {
-                    match node {
-                        Some(wd) => self.rescan(tree, wd, now),
-                        None => self.touch(tree, parent, name, Look::Changed, now),
-                    }
+                    self.look(tree, (parent, name), node, now);
                 }
             }
             (from, _) => {
@@ -113,20 +111,28 @@ impl Journal {
         }
     }
 
-    /// What was said to have moved has changed places with something else.
+    fn note_moved(&mut self, tree: &mut Tree, (parent, name): (Wd, &OsStr), node: Option<Wd>) {
+        let notes = self.notes(tree, node.unwrap_or(parent));
+        match (notes, node) {
+            (Some(notes), Some(_)) => notes.moved_itself = true,
+            (Some(notes), None) => notes.moved.push(name.into()),
+            (None, _) => {}
+        }
+    }
+
+    /// What was just said to have moved from the one name to the other has changed places with it.
     pub(in super::super) fn swapped(
         &mut self,
-        tree: &mut Tree,
-        [one, other]: [(Wd, &OsStr); 2],
-        now: Instant,
+        tree: &Tree,
+        one: (Wd, &OsStr),
+        other: (Wd, &OsStr),
     ) {
-        self.mark(now);
         let path = |(parent, name)| tree.path_of(parent, name);
-        if let (Some(one), Some(other)) = (path(one), path(other)) {
-            let said = |event: &Event| matches!(event, Event::Moved { from, to } if *from == one && *to == other);
-            if let Some(at) = self.ops.iter().rposition(said) {
-                self.ops.remove(at);
-            }
+        if let Some(Event::Moved { from, to }) = self.ops.last()
+            && Some(from) == path(one).as_ref()
+            && Some(to) == path(other).as_ref()
+        {
+            self.ops.pop();
         }
     }
 
