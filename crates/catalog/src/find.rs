@@ -1,21 +1,22 @@
 //! Finding entries of all devices by name, tag, kind and device.
 //!
-//! Candidates come from the index that narrows most: a tag's links, a prefix's ranges among the
-//! names, a device's rows, or all names. The rest is looked at row by row, and the search ends when
+//! Candidates come from the index that narrows most: a collection's or tag's links, the favourites, a
+//! prefix's ranges among the names, a device's rows, or all names. The rest is looked at row by row, and the search ends when
 //! the limit is reached. Case is folded here, as SQLite knows ASCII alone.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use driftless::rusqlite::{CachedStatement, Connection, Rows};
+use driftless::rusqlite::{CachedStatement, Connection, Params, Rows};
 use driftless::{DeviceId, Uuid};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::fold::Needle;
 use crate::item::{Item, Listing, Loader, sort};
+use crate::links::{all_subjects_of, is_there};
 use crate::locations::locations;
-use crate::models::EntryKind;
+use crate::models::{CollectionMember, EntryKind};
 
 /// How many items are found if the query does not say.
 pub const DEFAULT_LIMIT: usize = 1_000;
@@ -29,6 +30,12 @@ pub struct FindQuery {
     pub prefix: bool,
     /// One of these tags is on it; see [`Catalog::select_tags`]. `None` for whatever tags.
     pub tags: Option<Vec<Uuid>>,
+    /// It is in this collection.
+    pub collection: Option<Uuid>,
+    /// Only favourites.
+    pub favourite: bool,
+    /// Also what people have hidden.
+    pub hidden: bool,
     /// What it is.
     pub kind: Option<EntryKind>,
     /// The device that it is on.
@@ -56,6 +63,11 @@ struct Search<'db, 'q> {
     met: HashSet<Uuid>,
     items: Vec<Item>,
 }
+
+/// Where links and records are, and which of them.
+const TAGGED: (&str, &str) = ("tagging", "g.tag = ?1");
+const MEMBERS: (&str, &str) = ("collection_member", "g.collection = ?1");
+const FAVOURITES: (&str, &str) = ("user_metadata", "g.favourite = 1");
 
 type Step = Result<ControlFlow<()>, CatalogError>;
 const ON: ControlFlow<()> = ControlFlow::Continue(());
@@ -89,8 +101,14 @@ impl<'db, 'q> Search<'db, 'q> {
     }
 
     fn search(&mut self) -> Step {
+        if let Some(collection) = self.query.collection {
+            return self.collected(collection);
+        }
         if let Some(tags) = &self.query.tags {
             return self.tagged(tags);
+        }
+        if self.query.favourite {
+            return self.joined(FAVOURITES, []);
         }
         match (&self.needle, self.lane) {
             (None, Some(Some(lane))) => self.of_device(lane),
@@ -101,39 +119,64 @@ impl<'db, 'q> Search<'db, 'q> {
     /// Looks at the entry in this row of the table, whose name fits.
     fn load(&mut self, rowid: i64) -> Step {
         match self.loader.by_rowid(rowid)? {
-            Some(item) => Ok(self.keep(item)),
+            Some(item) => self.keep(item),
             None => Ok(ON),
         }
     }
 
     /// Keeps what fits; breaks when it is one more than the limit.
-    fn keep(&mut self, item: Item) -> ControlFlow<()> {
-        let fits = self.query.kind.is_none_or(|kind| item.kind == kind)
-            && self.query.device.is_none_or(|device| item.device == device);
-        if fits && self.met.insert(item.id) {
+    fn keep(&mut self, item: Item) -> Step {
+        if self.fits(&item)? && self.met.insert(item.id) {
             self.items.push(item);
         }
-        if self.items.len() > self.limit { ControlFlow::Break(()) } else { ON }
+        Ok(if self.items.len() > self.limit { ControlFlow::Break(()) } else { ON })
+    }
+
+    /// All that is asked for besides the name.
+    fn fits(&self, item: &Item) -> Result<bool, CatalogError> {
+        let query = self.query;
+        let tagged = |tags: &Vec<Uuid>| item.tags.iter().any(|tag| tags.contains(&tag.id));
+        let fits = query.kind.is_none_or(|kind| item.kind == kind)
+            && query.device.is_none_or(|device| item.device == device)
+            && query.tags.as_ref().is_none_or(tagged)
+            && (!query.favourite || item.metadata.favourite)
+            && (query.hidden || !item.metadata.hidden);
+        match query.collection {
+            Some(collection) if fits => is_member(self.db, collection, item),
+            _ => Ok(fits),
+        }
+    }
+
+    fn collected(&mut self, collection: Uuid) -> Step {
+        // What was in a collection that is gone is in none.
+        if self.loader.is_there("collection", collection)? {
+            self.joined(MEMBERS, [collection.as_bytes()])
+        } else {
+            Ok(ON)
+        }
     }
 
     fn tagged(&mut self, tags: &[Uuid]) -> Step {
         for tag in tags {
             // Tags that are gone are on nothing.
-            if self.loader.tag_is_there(*tag)? && self.tagged_with(*tag)?.is_break() {
+            if self.loader.is_there("tag", *tag)?
+                && self.joined(TAGGED, [tag.as_bytes()])?.is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ON)
     }
 
-    fn tagged_with(&mut self, tag: Uuid) -> Step {
-        let on_content = "SELECT e.rowid, e.name FROM tagging AS g CROSS JOIN entry AS e \
-                          ON e.content = g.content WHERE g.tag = ?1";
-        let on_entry = "SELECT e.rowid, e.name FROM tagging AS g CROSS JOIN entry AS e \
-                        ON e.id = g.entry WHERE g.tag = ?1";
-        for sql in [on_content, on_entry] {
-            let mut select = self.db.prepare_cached(sql)?;
-            let rows = select.query([tag.as_bytes()])?;
+    /// Entries that something is said of: by their content, and by themselves.
+    fn joined(&mut self, (table, condition): (&str, &str), params: impl Params + Copy) -> Step {
+        for to in ["e.content = g.content", "e.id = g.entry"] {
+            let sql = format!(
+                "SELECT e.rowid, e.name FROM {table} AS g CROSS JOIN entry AS e ON {to} \
+                 WHERE {condition}"
+            );
+            let mut select = self.db.prepare_cached(&sql)?;
+            let rows = select.query(params)?;
             if self.each(rows)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -201,13 +244,22 @@ impl<'db, 'q> Search<'db, 'q> {
                 continue;
             }
             let Some(item) = self.loader.location(location.id)? else { continue };
-            let wanted = |tags: &Vec<Uuid>| item.tags.iter().any(|tag| tags.contains(&tag.id));
-            if self.query.tags.as_ref().is_none_or(wanted) && self.keep(item).is_break() {
+            if self.keep(item)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
+}
+
+/// Whether an item is in a collection, by its content or by itself.
+fn is_member(db: &Connection, collection: Uuid, item: &Item) -> Result<bool, CatalogError> {
+    for subject in all_subjects_of(std::slice::from_ref(item)) {
+        if is_there(db, "collection_member", CollectionMember::id_of(collection, subject))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Names of one kind in a range, or all.

@@ -4,11 +4,12 @@ use driftless::rusqlite::{Connection, Error, Row, ToSql};
 use driftless::{DeviceId, Uuid};
 
 use crate::error::CatalogError;
+use crate::links::is_there;
+use crate::metadata::{Metadata, metadata_of};
 use crate::models::{EntryKind, Subject};
 use crate::natural::natural_order;
 use crate::owners::{Owner, Owners};
 use crate::paths::Paths;
-use crate::tagging::is_there;
 
 /// Something in the catalogue: an entry, or a location itself, which shows as a folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +46,8 @@ pub struct Item {
     pub link_target: Option<String>,
     /// The tags on it, in the order of their names.
     pub tags: Vec<TagName>,
+    /// What people noted about it.
+    pub metadata: Metadata,
 }
 
 /// A tag as it is shown on something.
@@ -93,6 +96,7 @@ impl Item {
             content: None,
             link_target: None,
             tags: Vec::new(),
+            metadata: Metadata::default(),
         }
     }
 
@@ -101,14 +105,10 @@ impl Item {
         self.device_name = owner.name.clone().unwrap_or_default();
     }
 
-    /// What a tag is put on. Files without content all have the same one, so they are told apart as
-    /// entries.
+    /// What is meant when something is said of it; see [`Subject::of`].
     #[must_use]
     pub fn subject(&self) -> Subject {
-        match self.content {
-            Some(hash) if self.size > 0 => Subject::Content(hash),
-            _ => Subject::Entry(self.id),
-        }
+        Subject::of(self.id, self.content, self.size)
     }
 }
 
@@ -121,11 +121,14 @@ pub(crate) struct Loader<'db> {
     db: &'db Connection,
     owners: Owners,
     paths: Paths<'db>,
+    /// Whether anything is noted about anything.
+    noted: bool,
 }
 
 impl<'db> Loader<'db> {
     pub(crate) fn new(db: &'db Connection) -> Result<Self, CatalogError> {
-        Ok(Self { db, owners: Owners::load(db)?, paths: Paths::new(db) })
+        let noted = db.prepare_cached("SELECT 1 FROM user_metadata")?.exists([])?;
+        Ok(Self { db, owners: Owners::load(db)?, paths: Paths::new(db), noted })
     }
 
     pub(crate) fn owners(&self) -> &Owners {
@@ -147,9 +150,9 @@ impl<'db> Loader<'db> {
         self.one(&sql, rowid)
     }
 
-    /// Whether there is a tag with this id.
-    pub(crate) fn tag_is_there(&self, tag: Uuid) -> Result<bool, CatalogError> {
-        is_there(self.db, "tag", tag)
+    /// Whether there is a tag or collection with this id.
+    pub(crate) fn is_there(&self, table: &'static str, id: Uuid) -> Result<bool, CatalogError> {
+        is_there(self.db, table, id)
     }
 
     fn one(&mut self, sql: &str, key: impl ToSql) -> Result<Option<Item>, CatalogError> {
@@ -188,8 +191,16 @@ impl<'db> Loader<'db> {
         (item.path, item.path_raw) = text_and_bytes(path);
         item.kind = kind;
         item.of(owner);
-        item.tags = tags_on(self.db, item.id, item.content.as_ref())?;
+        self.add_what_is_said(&mut item)?;
         Ok(Some(item))
+    }
+
+    fn add_what_is_said(&self, item: &mut Item) -> Result<(), CatalogError> {
+        item.tags = tags_on(self.db, item.id, item.content.as_ref())?;
+        if self.noted {
+            item.metadata = metadata_of(self.db, item.id, item.content.as_ref())?;
+        }
+        Ok(())
     }
 
     /// A location as an item.
@@ -207,7 +218,7 @@ impl<'db> Loader<'db> {
         let Some((mut item, lane)) = read else { return Ok(None) };
         let Some(owner) = self.owners.of_lane(lane) else { return Ok(None) };
         item.of(owner);
-        item.tags = tags_on(self.db, id, None)?;
+        self.add_what_is_said(&mut item)?;
         Ok(Some(item))
     }
 }

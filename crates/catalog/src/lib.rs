@@ -28,14 +28,18 @@
 //! # }
 //! ```
 
+mod bounds;
 mod catalog;
+mod collections;
 mod error;
 mod find;
 mod fold;
 mod index;
 mod item;
+mod links;
 mod list;
 mod locations;
+mod metadata;
 mod models;
 mod natural;
 mod owners;
@@ -48,14 +52,17 @@ mod tags;
 pub mod watch;
 
 pub use catalog::Catalog;
+pub use collections::CollectionInfo;
 pub use error::{Candidate, CatalogError};
 pub use find::{DEFAULT_LIMIT, FindQuery};
 pub use index::{Added, Changes, Counts, ScanOptions, ScanPhase, ScanProgress};
 pub use item::{Item, Listing, TagName};
 pub use list::MAX_LISTED;
 pub use locations::LocationInfo;
+pub use metadata::{MAX_FREE_FIELDS, MAX_FREE_VALUE, Metadata, Noted};
 pub use models::{
-    Entry, EntryKind, Location, LocationState, Subject, Tag, Tagging, Volume, models,
+    Collection, CollectionMember, Entry, EntryKind, Location, LocationState, MetadataField,
+    SYSTEM_TAGS, Subject, Tag, Tagging, UserMetadata, Volume, models,
 };
 pub use natural::natural_order;
 pub use tags::{NewTag, TagInfo};

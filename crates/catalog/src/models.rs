@@ -1,10 +1,20 @@
 //! The models of the catalogue.
 //!
 //! What a device sees on its own drives (`volume`, `location`, `entry`) is device-owned; what people
-//! say about it (`tag`, `tagging`) is shared. References are ids that SQL does not enforce: what
+//! say about it (`tag`, `collection`, `user_metadata` and what belongs to them) is shared. References are ids that SQL does not enforce: what
 //! points at nothing is not shown.
 
-use driftless::{Models, Syncable, Uuid, derived_id};
+mod collection;
+mod metadata;
+mod subject;
+mod tag;
+
+use driftless::{Models, Syncable, Uuid};
+
+pub use collection::{Collection, CollectionMember};
+pub use metadata::{MetadataField, UserMetadata};
+pub use subject::Subject;
+pub use tag::{SYSTEM_TAGS, Tag, Tagging};
 
 /// All models of the catalogue.
 #[must_use]
@@ -15,6 +25,10 @@ pub fn models() -> Models {
         .with::<Entry>()
         .with::<Tag>()
         .with::<Tagging>()
+        .with::<Collection>()
+        .with::<CollectionMember>()
+        .with::<UserMetadata>()
+        .with::<MetadataField>()
 }
 
 /// A mounted drive, as the device that has it sees it.
@@ -186,69 +200,6 @@ impl EntryKind {
     }
 }
 
-/// A tag.
-#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
-#[sync(shared, index(name))]
-pub struct Tag {
-    /// A v7 id.
-    pub id: Uuid,
-    /// What people call it; two tags may have the same name.
-    pub name: String,
-    /// Its colour, in whatever words.
-    pub color: Option<String>,
-    /// What it is for.
-    pub description: Option<String>,
-    /// The tag that it is under.
-    pub parent: Option<Uuid>,
-    /// What sort of tag it is, in whatever words.
-    pub kind: Option<String>,
-}
-
-/// A tag on something: on a content, which it follows to every copy, or on one entry or location.
-#[derive(Syncable, Clone, PartialEq, Eq, Debug)]
-#[sync(link, index(tag), partial_index(content), partial_index(entry))]
-pub struct Tagging {
-    /// Derived from the tag and what it is on; see [`Tagging::new`].
-    pub id: Uuid,
-    /// The tag.
-    pub tag: Uuid,
-    /// The content hash that it is on.
-    pub content: Option<Vec<u8>>,
-    /// The entry or location that it is on.
-    pub entry: Option<Uuid>,
-}
-
-/// What a tag can be put on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Subject {
-    /// A content, wherever it is.
-    Content([u8; 32]),
-    /// One entry or location.
-    Entry(Uuid),
-}
-
-impl Tagging {
-    /// The link of a tag and its subject; the same on every device.
-    #[must_use]
-    pub fn new(tag: Uuid, subject: Subject) -> Self {
-        let (content, entry) = match subject {
-            Subject::Content(hash) => (Some(hash.to_vec()), None),
-            Subject::Entry(id) => (None, Some(id)),
-        };
-        Self { id: Self::id_of(tag, subject), tag, content, entry }
-    }
-
-    /// The id of that link.
-    #[must_use]
-    pub fn id_of(tag: Uuid, subject: Subject) -> Uuid {
-        let of = |subject: &[u8]| derived_id("tagging", &[tag.as_bytes(), subject]);
-        match subject {
-            Subject::Content(hash) => of(&hash),
-            Subject::Entry(id) => of(id.as_bytes()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,16 +211,5 @@ mod tests {
             assert_eq!(EntryKind::from_name(kind.as_str()), Some(kind));
         }
         assert_eq!((EntryKind::from_number(3), EntryKind::from_name("fifo")), (None, None));
-    }
-
-    #[test]
-    fn a_tagging_has_one_id_for_one_pair() {
-        let (tag, entry) = (Uuid::from_bytes([1; 16]), Uuid::from_bytes([2; 16]));
-        let on_entry = Tagging::new(tag, Subject::Entry(entry));
-        assert_eq!(on_entry, Tagging::new(tag, Subject::Entry(entry)));
-        let on_content = Tagging::new(tag, Subject::Content([2; 32]));
-        assert_ne!(on_entry.id, on_content.id);
-        assert_ne!(on_entry.id, Tagging::new(entry, Subject::Entry(tag)).id);
-        assert_eq!(on_content.id.get_version_num(), 8);
     }
 }

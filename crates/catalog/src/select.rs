@@ -5,6 +5,7 @@ use driftless::{DeviceId, Uuid};
 
 use crate::catalog::Catalog;
 use crate::error::{Candidate, CatalogError};
+use crate::item::{shown, uuid};
 use crate::owners::{Owner, Owners};
 
 /// Hex digits that a prefix needs.
@@ -52,6 +53,52 @@ pub(crate) fn ids_like(
         ids.extend(Uuid::from_slice(&id).ok());
     }
     Ok(ids)
+}
+
+/// The ids of all records of a model with exactly this name, in their order.
+pub(crate) fn named(
+    db: &Connection,
+    table: &'static str,
+    name: &str,
+) -> Result<Vec<Uuid>, CatalogError> {
+    let sql = format!("SELECT id FROM {table} WHERE name = ?1 ORDER BY id");
+    let mut select = db.prepare_cached(&sql)?;
+    let mut rows = select.query([name])?;
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next()? {
+        ids.extend(shown(|| uuid(row, 0))?);
+    }
+    Ok(ids)
+}
+
+/// The name of a record; empty if it is not there.
+pub(crate) fn name_of(
+    db: &Connection,
+    table: &'static str,
+    id: Uuid,
+) -> Result<String, CatalogError> {
+    let mut select = db.prepare_cached(&format!("SELECT name FROM {table} WHERE id = ?1"))?;
+    let mut rows = select.query([id.as_bytes()])?;
+    let name = match rows.next()? {
+        Some(row) => shown(|| row.get(0))?,
+        None => None,
+    };
+    Ok(name.unwrap_or_default())
+}
+
+/// The record of a model that a selector means, by its id, the beginning of that, or its name.
+pub(crate) fn select_one(
+    db: &Connection,
+    (table, what): (&'static str, &'static str),
+    text: &str,
+) -> Result<Uuid, CatalogError> {
+    let mut fits = ids_like(db, table, text, MAX_CANDIDATES + 1)?;
+    fits.extend(named(db, table, text)?);
+    fits.sort_unstable();
+    fits.dedup();
+    let with_name = |id: Uuid| Ok((id, name_of(db, table, id)?));
+    let fits = fits.into_iter().map(with_name).collect::<Result<Vec<_>, CatalogError>>()?;
+    Ok(exactly_one(what, text, fits, |(id, name)| (id.to_string(), name.clone()))?.0)
 }
 
 /// The one of `fits`, or what is wrong with their number. `describe` gives an item's id and name.

@@ -1,20 +1,26 @@
 //! Tags themselves.
+//!
+//! Names are not ids: of several tags with one name the first stands for all, those of people before
+//! the system's, then the oldest; on every device the same.
+//!
+//! System tags exist without being made: they can be selected and put on things at once, and their
+//! record is written with the first use. Its id follows from the name, so that two devices that use
+//! one before they meet have made the same.
+
+use std::collections::BTreeMap;
 
 use driftless::rusqlite::Connection;
 use driftless::{Uuid, WriteTx};
 
+use crate::bounds::{MAX_LONG_TEXT, MAX_TEXT, check_length, check_name, invalid, some};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::item::{shown, uuid};
-use crate::models::Tag;
+use crate::links::{AT_ONCE, is_there};
+use crate::models::{Tag, Tagging};
 use crate::natural::natural_order;
-use crate::select::{exactly_one, ids_like};
-use crate::tagging::is_there;
+use crate::select::{exactly_one, ids_like, name_of, named};
 
-/// Bytes of a name, colour or kind.
-const MAX_TEXT: usize = 1_024;
-/// Bytes of a description.
-const MAX_DESCRIPTION: usize = 64 << 10;
 /// How many tags above one are looked at. Concurrent moves can make a ring.
 const MAX_DEPTH: usize = 1_000;
 
@@ -45,8 +51,10 @@ impl NewTag {
 pub struct TagInfo {
     /// The tag.
     pub tag: Tag,
-    /// The contents, entries and locations that it is on.
+    /// The contents, entries and locations that it is on, of those that are anywhere.
     pub subjects: u64,
+    /// The tag of the same name that stands for all of them, if it is another one.
+    pub alias_of: Option<Uuid>,
 }
 
 /// The fields that [`Catalog::set_tag`] knows.
@@ -58,7 +66,10 @@ impl Catalog<'_> {
         self.read(|db| {
             let mut select = db.prepare_cached(
                 "SELECT id, name, color, description, parent, kind, \
-                 (SELECT count(*) FROM tagging AS g WHERE g.tag = tag.id) FROM tag",
+                 (SELECT count(*) FROM tagging AS g WHERE g.tag = tag.id AND ( \
+                    EXISTS (SELECT 1 FROM entry AS e WHERE e.content = g.content) \
+                    OR EXISTS (SELECT 1 FROM entry AS e WHERE e.id = g.entry) \
+                    OR EXISTS (SELECT 1 FROM location AS l WHERE l.id = g.entry))) FROM tag",
             )?;
             let mut rows = select.query([])?;
             let mut tags = Vec::new();
@@ -74,38 +85,41 @@ impl Catalog<'_> {
                         kind: row.get(5)?,
                     };
                     let subjects: i64 = row.get(6)?;
-                    Ok(TagInfo { tag, subjects: subjects.unsigned_abs() })
+                    Ok(TagInfo { tag, subjects: subjects.unsigned_abs(), alias_of: None })
                 })?);
             }
             let order = |a: &TagInfo, b: &TagInfo| natural_order(&a.tag.name, &b.tag.name);
             tags.sort_by(|a, b| order(a, b).then(a.tag.id.cmp(&b.tag.id)));
+            note_aliases(&mut tags);
             Ok(tags)
         })
     }
 
-    /// The tags that a selector means, the oldest first: the one with this id or unique prefix of an
-    /// id, else all with exactly this name.
+    /// The tags that a selector means: the one with this id or unique prefix of an id, else all with
+    /// exactly this name, first the one that stands for them. A system tag's name means that tag,
+    /// whether or not it is in use.
     pub fn select_tags(&self, selector: &str) -> Result<Vec<Uuid>, CatalogError> {
         self.read(|db| select(db, selector))
     }
 
-    /// The tag that a selector means, for changing it: of several with the same name the oldest, on
-    /// every device the same.
+    /// The tag that a selector means, for changing it: of several with the same name the one that
+    /// stands for them.
     pub fn select_tag(&self, selector: &str) -> Result<Uuid, CatalogError> {
         self.read(|db| select_one(db, selector))
     }
 
     /// Creates a tag. Another one may have the same name: names are not ids.
     pub fn create_tag(&self, new: NewTag) -> Result<Uuid, CatalogError> {
-        check_name(&new.name)?;
+        check_name("a tag", &new.name)?;
+        check_kind(new.kind.as_deref().unwrap_or_default())?;
         for (what, text) in [("color", &new.color), ("kind", &new.kind)] {
             check_length(what, text.as_deref().unwrap_or_default(), MAX_TEXT)?;
         }
         let description = new.description.as_deref().unwrap_or_default();
-        check_length("description", description, MAX_DESCRIPTION)?;
+        check_length("description", description, MAX_LONG_TEXT)?;
         self.library.write(move |tx| {
             if let Some(parent) = new.parent {
-                expect_tag(tx.db(), parent)?;
+                ensure(tx, parent)?;
             }
             let NewTag { name, color, description, parent, kind } = new;
             let tag = Tag { id: tx.new_id(), name, color, description, parent, kind };
@@ -125,7 +139,7 @@ impl Catalog<'_> {
         let own = |(field, value): &(&str, &str)| ((*field).to_owned(), (*value).to_owned());
         let fields: Vec<(String, String)> = fields.iter().map(own).collect();
         self.library.write(move |tx| {
-            expect_tag(tx.db(), tag)?;
+            ensure(tx, tag)?;
             for (field, value) in fields {
                 set(tx, tag, &field, value)?;
             }
@@ -133,8 +147,12 @@ impl Catalog<'_> {
         })
     }
 
-    /// Deletes a tag; it then shows on nothing. Tags under it stay, under nothing.
+    /// Deletes a tag; it then shows on nothing. Tags under it stay, under nothing. A system tag is
+    /// taken off everything before: it can come back by being used again, and is then on that alone.
     pub fn delete_tag(&self, tag: Uuid) -> Result<(), CatalogError> {
+        if Tag::system_with_id(tag).is_some() {
+            while self.library.write(move |tx| take_off(tx, tag))? >= AT_ONCE {}
+        }
         self.library.write(move |tx| {
             expect_tag(tx.db(), tag)?;
             tx.delete::<Tag>(tag)?;
@@ -145,8 +163,12 @@ impl Catalog<'_> {
 
 fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &str, value: String) -> Result<(), CatalogError> {
     let change: Box<dyn FnOnce(&mut Tag)> = match field {
+        "name" | "kind" if Tag::system_with_id(tag).is_some() => {
+            let why = "the tags that every library has keep theirs; create one of your own";
+            return Err(invalid(if field == "name" { "name" } else { "kind" }, why));
+        }
         "name" => {
-            check_name(&value)?;
+            check_name("a tag", &value)?;
             Box::new(|tag| tag.name = value)
         }
         "color" => {
@@ -154,16 +176,17 @@ fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &str, value: String) -> Result<()
             Box::new(|tag| tag.color = some(value))
         }
         "kind" => {
-            check_length("kind", &value, MAX_TEXT)?;
+            check_kind(&value)?;
             Box::new(|tag| tag.kind = some(value))
         }
         "description" => {
-            check_length("description", &value, MAX_DESCRIPTION)?;
+            check_length("description", &value, MAX_LONG_TEXT)?;
             Box::new(|tag| tag.description = some(value))
         }
         "parent" => {
             let parent = some(value).map(|text| select_one(tx.db(), &text)).transpose()?;
             if let Some(parent) = parent {
+                ensure(tx, parent)?;
                 refuse_cycle(tx.db(), tag, parent)?;
             }
             Box::new(move |tag| tag.parent = parent)
@@ -176,24 +199,53 @@ fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &str, value: String) -> Result<()
     Ok(tx.update(tag, change)?)
 }
 
-fn some(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+/// The tags that have a name in common with the one that stands for them.
+fn note_aliases(tags: &mut [TagInfo]) {
+    let mut first: BTreeMap<String, Uuid> = BTreeMap::new();
+    for info in tags.iter() {
+        let stands = first.entry(info.tag.name.clone()).or_insert(info.tag.id);
+        if rank(info.tag.id) < rank(*stands) {
+            *stands = info.tag.id;
+        }
+    }
+    for info in tags {
+        let stands = first.get(&info.tag.name).copied();
+        info.alias_of = stands.filter(|stands| *stands != info.tag.id);
+    }
 }
 
-fn check_name(name: &str) -> Result<(), CatalogError> {
-    if name.trim().is_empty() {
-        let why = "a tag needs a name".to_owned();
-        return Err(CatalogError::Invalid { what: "name", why });
+/// Takes a tag off things, not more than one transaction should. Returns off how many.
+fn take_off(tx: &mut WriteTx<'_>, tag: Uuid) -> Result<usize, CatalogError> {
+    expect_tag(tx.db(), tag)?;
+    let mut ids: Vec<Uuid> = Vec::new();
+    {
+        let mut select =
+            tx.db().prepare_cached("SELECT id FROM tagging WHERE tag = ?1 LIMIT ?2")?;
+        let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+        let mut rows = select.query((tag.as_bytes(), limit))?;
+        while let Some(row) = rows.next()? {
+            ids.push(uuid(row, 0)?);
+        }
     }
-    check_length("name", name, MAX_TEXT)
+    for id in &ids {
+        tx.delete::<Tagging>(*id)?;
+    }
+    Ok(ids.len())
 }
 
-fn check_length(what: &'static str, text: &str, max: usize) -> Result<(), CatalogError> {
-    if text.len() <= max {
-        return Ok(());
+fn check_kind(kind: &str) -> Result<(), CatalogError> {
+    if kind == Tag::SYSTEM {
+        return Err(invalid("kind", "only the tags that every library has are of this kind"));
     }
-    let why = format!("{} bytes are more than the {max} that it can have", text.len());
-    Err(CatalogError::Invalid { what, why })
+    check_length("kind", kind, MAX_TEXT)
+}
+
+/// Sees to it that a tag is there: a system tag is made, any other is missed.
+pub(crate) fn ensure(tx: &mut WriteTx<'_>, tag: Uuid) -> Result<(), CatalogError> {
+    match Tag::system_with_id(tag) {
+        Some(system) if !is_there(tx.db(), "tag", tag)? => Ok(tx.insert(&system)?),
+        _ => expect_tag(tx.db(), tag),
+    }
 }
 
 fn expect_tag(db: &Connection, tag: Uuid) -> Result<(), CatalogError> {
@@ -225,7 +277,7 @@ fn parent_of(db: &Connection, tag: Uuid) -> Result<Option<Uuid>, CatalogError> {
 }
 
 fn select(db: &Connection, text: &str) -> Result<Vec<Uuid>, CatalogError> {
-    let named = named(db, text)?;
+    let named = all_named(db, text)?;
     let like = ids_like(db, "tag", text, 100)?;
     match (like.as_slice(), named.as_slice()) {
         ([], []) => Err(CatalogError::NotFound { what: "tag", given: text.to_owned() }),
@@ -237,7 +289,7 @@ fn select(db: &Connection, text: &str) -> Result<Vec<Uuid>, CatalogError> {
             fits.extend(named);
             fits.sort_unstable();
             fits.dedup();
-            let name = |id: &Uuid| name_of(db, *id);
+            let name = |id: &Uuid| name_of(db, "tag", *id);
             let names = fits.iter().map(name).collect::<Result<Vec<_>, _>>()?;
             let fits = fits.into_iter().zip(names).collect();
             let one = exactly_one("tag", text, fits, |(id, name)| (id.to_string(), name.clone()))?;
@@ -252,23 +304,16 @@ fn select_one(db: &Connection, text: &str) -> Result<Uuid, CatalogError> {
     fits.first().copied().ok_or_else(none)
 }
 
-/// The ids of all tags with exactly this name, the oldest first.
-fn named(db: &Connection, name: &str) -> Result<Vec<Uuid>, CatalogError> {
-    let mut select = db.prepare_cached("SELECT id FROM tag WHERE name = ?1 ORDER BY id")?;
-    let mut rows = select.query([name])?;
-    let mut ids = Vec::new();
-    while let Some(row) = rows.next()? {
-        ids.extend(shown(|| uuid(row, 0))?);
-    }
+/// The tags with exactly this name, the one that stands for them first.
+fn all_named(db: &Connection, name: &str) -> Result<Vec<Uuid>, CatalogError> {
+    let mut ids = named(db, "tag", name)?;
+    ids.extend(Tag::system(name).map(|tag| tag.id));
+    ids.sort_by_key(|id| rank(*id));
+    ids.dedup();
     Ok(ids)
 }
 
-fn name_of(db: &Connection, tag: Uuid) -> Result<String, CatalogError> {
-    let mut select = db.prepare_cached("SELECT name FROM tag WHERE id = ?1")?;
-    let mut rows = select.query([tag.as_bytes()])?;
-    let name = match rows.next()? {
-        Some(row) => shown(|| row.get(0))?,
-        None => None,
-    };
-    Ok(name.unwrap_or_default())
+/// The least of those with one name stands for them.
+fn rank(tag: Uuid) -> (bool, Uuid) {
+    (Tag::system_with_id(tag).is_some(), tag)
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Home;
+use common::{Home, meet};
 use driftless::Uuid;
 use driftless_catalog::{Catalog, CatalogError, Item, NewTag, ScanOptions, Tag};
 
@@ -141,4 +141,115 @@ fn selectors() {
     }
     let names: Vec<String> = catalog.tags().unwrap().into_iter().map(|t| t.tag.name).collect();
     assert_eq!(names, ["beef", "work", "work"]);
+}
+
+#[test]
+fn system_tags_are_there_without_being_made() {
+    let home = Home::new();
+    home.write("file", "x");
+    home.scan();
+    let catalog = home.catalog();
+    assert!(catalog.tags().unwrap().is_empty(), "none is listed before it is used");
+    let red = catalog.select_tag("red").unwrap();
+    assert_eq!(red, Tag::system("red").unwrap().id);
+    assert_eq!(catalog.select_tags("red").unwrap(), [red]);
+    assert!(matches!(catalog.delete_tag(red), Err(CatalogError::NotFound { .. })));
+    assert_eq!(catalog.tag_paths(red, &[home.at("file")]).unwrap(), 1);
+    assert_eq!(tag(&home, red), Tag::system("red").unwrap());
+    assert_eq!(tag_names(&catalog, &home.at("file")), ["red"]);
+    // Its fields are set like any other's, but it keeps its name.
+    catalog.set_tag_fields(red, &[("color", "#c02020"), ("description", "urgent")]).unwrap();
+    assert_eq!(tag(&home, red).color.as_deref(), Some("#c02020"));
+    for (field, value) in [("name", "urgent"), ("kind", "mine")] {
+        assert!(matches!(catalog.set_tag(red, field, value), Err(CatalogError::Invalid { .. })));
+    }
+    // Any use makes it.
+    let child = catalog.create_tag(NewTag::named("child")).unwrap();
+    catalog.set_tag(child, "parent", "blue").unwrap();
+    let green = catalog.select_tag("green").unwrap();
+    catalog.create_tag(NewTag { parent: Some(green), ..NewTag::named("leaf") }).unwrap();
+    let kind = Some("system".to_owned());
+    let claimed = catalog.create_tag(NewTag { kind, ..NewTag::named("mine") });
+    assert!(matches!(claimed, Err(CatalogError::Invalid { what: "kind", .. })));
+    let names: Vec<String> = catalog.tags().unwrap().into_iter().map(|t| t.tag.name).collect();
+    assert_eq!(names, ["blue", "child", "green", "leaf", "red"]);
+}
+
+#[test]
+fn a_tag_of_ones_own_goes_before_a_system_tag() {
+    let home = Home::new();
+    home.write("a", "a");
+    home.write("b", "b");
+    home.scan();
+    let catalog = home.catalog();
+    let system = catalog.select_tag("yellow").unwrap();
+    catalog.tag_paths(system, &[home.at("a")]).unwrap();
+    let own = catalog.create_tag(NewTag::named("yellow")).unwrap();
+    assert_eq!(catalog.select_tag("yellow").unwrap(), own);
+    assert_eq!(catalog.select_tags("yellow").unwrap(), [own, system]);
+    let tags = catalog.tags().unwrap();
+    let alias = |id| tags.iter().find(|info| info.tag.id == id).unwrap().alias_of;
+    assert_eq!((alias(own), alias(system)), (None, Some(own)));
+}
+
+#[test]
+fn a_system_tag_that_was_deleted_comes_back_with_its_next_use() {
+    let home = Home::new();
+    home.write("a", "a");
+    home.write("b", "b");
+    home.scan();
+    let catalog = home.catalog();
+    let grey = catalog.select_tag("grey").unwrap();
+    catalog.tag_paths(grey, &[home.at("a")]).unwrap();
+    catalog.delete_tag(grey).unwrap();
+    assert!(catalog.tags().unwrap().is_empty() && home.at("a").tags.is_empty());
+    catalog.tag_paths(grey, &[home.at("b")]).unwrap();
+    assert_eq!(tag_names(&catalog, &home.at("b")), ["grey"]);
+    assert!(home.at("a").tags.is_empty(), "what it was taken off does not get it back");
+}
+
+#[test]
+fn two_devices_that_use_a_system_tag_before_they_meet_made_the_same() {
+    let one = Home::new();
+    let two = one.joined();
+    for (home, name) in [(&one, "one's"), (&two, "two's")] {
+        home.library.stop_sync();
+        home.write(name, name);
+        home.scan();
+        let red = home.catalog().select_tag("red").unwrap();
+        home.catalog().tag_paths(red, &[home.at(name)]).unwrap();
+    }
+    meet(&one, &two);
+    for home in [&one, &two] {
+        let tags = home.catalog().tags().unwrap();
+        assert_eq!((tags.len(), tags[0].tag.name.as_str()), (1, "red"));
+        assert_eq!(home.library.status().unwrap().conflicts, 0);
+    }
+}
+
+#[test]
+fn only_what_is_anywhere_is_counted() {
+    let home = Home::new();
+    home.write("file", "x");
+    home.write("copy", "x");
+    home.write("folder/empty", "");
+    home.scan();
+    let catalog = home.catalog();
+    let tag = catalog.create_tag(NewTag::named("t")).unwrap();
+    let location = catalog.resolve(home.root.as_os_str()).unwrap();
+    let items = [home.at("file"), home.at("folder"), home.at("folder/empty"), location];
+    catalog.tag_paths(tag, &items).unwrap();
+    let subjects = || catalog.tags().unwrap()[0].subjects;
+    assert_eq!(subjects(), 4);
+    std::fs::remove_dir_all(home.path("folder")).unwrap();
+    std::fs::remove_file(home.path("file")).unwrap();
+    home.scan();
+    assert_eq!(subjects(), 2, "the copy and the location");
+    std::fs::remove_file(home.path("copy")).unwrap();
+    home.scan();
+    assert_eq!(subjects(), 1);
+    assert_eq!(home.count("SELECT count(*) FROM tagging"), 4, "what was said is kept");
+    home.write("again", "x");
+    home.scan();
+    assert_eq!(subjects(), 2);
 }

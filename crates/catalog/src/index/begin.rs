@@ -11,12 +11,12 @@ use driftless::{DeviceId, Uuid, WriteTx};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::links::is_there;
 use crate::locations::{locations, volumes};
 use crate::models::{Location, LocationState, Volume};
 use crate::owners::Owners;
 use crate::paths::{below, bytes};
 use crate::scan::{self, name_text};
-use crate::tagging::is_there;
 
 /// The locations that are being scanned or removed in this process; only one process has a library
 /// open.

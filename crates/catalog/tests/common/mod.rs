@@ -7,7 +7,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use driftless::{Library, Uuid};
+use std::time::Duration;
+
+use driftless::{Library, Progress, SyncOptions, Uuid, join};
 use driftless_catalog::{Added, Catalog, CatalogError, Item, Listing, ScanOptions, models};
 use tempfile::TempDir;
 
@@ -25,6 +27,33 @@ impl Home {
         let root = place.path().canonicalize().unwrap().join("files");
         fs::create_dir(&root).unwrap();
         Self { place, library, root }
+    }
+
+    /// Another device of the same library, with a folder of its own.
+    pub fn joined(&self) -> Self {
+        let place = TempDir::new().unwrap();
+        self.online();
+        let ticket = self.library.invite(60_000).unwrap();
+        let dir = place.path().join("library");
+        let library = join(&dir, &models(), &ticket, "desk", &loopback(), |_, _| true).unwrap();
+        let root = place.path().canonicalize().unwrap().join("files");
+        fs::create_dir(&root).unwrap();
+        let home = Self { place, library, root };
+        home.online();
+        home.settle();
+        home
+    }
+
+    pub fn online(&self) {
+        if !self.library.is_syncing() {
+            self.library.sync(loopback()).unwrap();
+        }
+    }
+
+    /// Waits until everything is everywhere.
+    pub fn settle(&self) {
+        let peers = self.library.wait(Duration::from_secs(60), false).unwrap();
+        assert!(peers.iter().all(|peer| peer.progress == Progress::Done), "{peers:?}");
     }
 
     pub fn catalog(&self) -> Catalog<'_> {
@@ -74,6 +103,19 @@ impl Home {
     pub fn id_of(&self, name: impl AsRef<OsStr>) -> Uuid {
         self.at(name).id
     }
+}
+
+fn loopback() -> SyncOptions {
+    SyncOptions { listen: Some(([127, 0, 0, 1], 0).into()), offline: true }
+}
+
+/// Two devices that were apart meet, and have the same afterwards.
+pub fn meet(one: &Home, two: &Home) {
+    one.online();
+    two.online();
+    one.settle();
+    two.settle();
+    assert_eq!(one.library.digests().unwrap(), two.library.digests().unwrap());
 }
 
 pub fn raw(bytes: &[u8]) -> &OsStr {

@@ -37,6 +37,9 @@ pub(super) fn find(
         prefix: args.prefix,
         tags: args.tag.as_deref().map(|tag| catalog.select_tags(tag)).transpose()?,
         kind: args.kind.map(kind),
+        hidden: false,
+        favourite: false,
+        collection: None,
         device: args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?,
         limit: Some(limit),
     };

@@ -1,7 +1,5 @@
 //! `tag`.
 
-use std::collections::BTreeMap;
-
 use driftless::Uuid;
 use driftless_catalog::{Catalog, NewTag, TagInfo};
 
@@ -77,24 +75,15 @@ fn pair(text: &str) -> Result<(&str, &str), Failure> {
 }
 
 fn list(tags: &[TagInfo]) -> Vec<TagRow> {
-    // Of several with one name the oldest stands for all.
-    let mut first: BTreeMap<&str, Uuid> = BTreeMap::new();
-    for info in tags {
-        let oldest = first.entry(&info.tag.name).or_insert(info.tag.id);
-        *oldest = info.tag.id.min(*oldest);
-    }
-    let row = |info: &TagInfo| {
-        let oldest = first.get(info.tag.name.as_str()).filter(|oldest| **oldest != info.tag.id);
-        TagRow {
-            id: info.tag.id.to_string(),
-            name: info.tag.name.clone(),
-            color: info.tag.color.clone(),
-            description: info.tag.description.clone(),
-            parent: info.tag.parent.map(|parent| parent.to_string()),
-            kind: info.tag.kind.clone(),
-            alias_of: oldest.map(ToString::to_string),
-            subjects: info.subjects,
-        }
+    let row = |info: &TagInfo| TagRow {
+        id: info.tag.id.to_string(),
+        name: info.tag.name.clone(),
+        color: info.tag.color.clone(),
+        description: info.tag.description.clone(),
+        parent: info.tag.parent.map(|parent| parent.to_string()),
+        kind: info.tag.kind.clone(),
+        alias_of: info.alias_of.map(|id| id.to_string()),
+        subjects: info.subjects,
     };
     tags.iter().map(row).collect()
 }
