@@ -307,9 +307,10 @@ fn select_one(db: &Connection, text: &str) -> Result<Uuid, CatalogError> {
 /// The tags with exactly this name, the one that stands for them first.
 fn all_named(db: &Connection, name: &str) -> Result<Vec<Uuid>, CatalogError> {
     let mut ids = named(db, "tag", name)?;
-    ids.extend(Tag::system(name).map(|tag| tag.id));
     ids.sort_by_key(|id| rank(*id));
-    ids.dedup();
+    if ids.is_empty() {
+        ids.extend(Tag::system(name).map(|tag| tag.id));
+    }
     Ok(ids)
 }
 
