@@ -83,6 +83,8 @@ pub struct Location {
 /// Where a location's scan stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LocationState {
+    /// It was added, and no scan of it has begun.
+    New,
     /// A scan is under way, or was when the device stopped.
     Scanning,
     /// The entries are as the last scan found them.
@@ -92,10 +94,20 @@ pub enum LocationState {
 }
 
 impl LocationState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::New, Self::Scanning, Self::Ready, Self::Failed];
+
+    /// The state that this text stands for; `None` if a later version wrote it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// The text that is kept.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::New => "new",
             Self::Scanning => "scanning",
             Self::Ready => "ready",
             Self::Failed => "failed",

@@ -37,6 +37,10 @@ pub(crate) enum Answer {
     Scans(Vec<ScanReport>),
     /// Tags were put on files or taken off.
     Tagged(TaggedReport),
+    /// What a look at everything found.
+    Doctor(DoctorReport),
+    /// A folder was made a location, and is scanned later.
+    Registered(Registered),
 }
 
 impl Answer {
@@ -58,6 +62,8 @@ impl Answer {
             Self::Scans(reports) if reports.len() == 1 => serde_json::to_value(&reports[0]),
             Self::Scans(reports) => serde_json::to_value(reports),
             Self::Tagged(it) => serde_json::to_value(it),
+            Self::Doctor(it) => serde_json::to_value(it),
+            Self::Registered(it) => serde_json::to_value(it),
         }
     }
 }
@@ -377,4 +383,61 @@ pub(crate) struct TaggedReport {
     /// How many of the files did not have it before, or had it.
     pub(crate) changed: u64,
     pub(crate) files: u64,
+}
+
+/// A location whose first scan is still to come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Registered {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    /// What `location ls` says of it.
+    pub(crate) state: String,
+    /// Whether a daemon scans it now; else the next one does.
+    pub(crate) daemon: bool,
+}
+
+/// How bad a finding is, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// Nothing was found.
+    Ok,
+    /// Worth knowing; nothing has to be done.
+    Note,
+    /// The library works, and something should be done.
+    Warning,
+    /// The library does not work as it should.
+    Error,
+}
+
+/// Something that a check found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// Which check.
+    pub(crate) check: String,
+    pub(crate) severity: Severity,
+    /// What is so.
+    pub(crate) what: String,
+    /// What it means.
+    pub(crate) effect: String,
+    /// What cures it.
+    pub(crate) next: String,
+}
+
+/// A check that found nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Passed {
+    pub(crate) check: String,
+    /// What is so.
+    pub(crate) what: String,
+}
+
+/// What a look at everything found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DoctorReport {
+    /// The worst first.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) passed: Vec<Passed>,
+    /// The severity of the worst finding; `ok` if there is none.
+    pub(crate) worst: Severity,
 }

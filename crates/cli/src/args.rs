@@ -107,6 +107,14 @@ pub(crate) enum LibraryCommand {
     },
     /// Compare the digests with those of every device that can be reached
     Verify(VerifyArgs),
+    /// Look for what is wrong, and say what cures it
+    #[command(
+        long_about = "Look for what is wrong, and say what cures it: keys, files, disk, clock, ports, \
+        other devices, digests, indexed folders. Works with and without the daemon, and also where \
+        the library cannot be opened.\n\n\
+        The exit code is 1 if an error was found, and 0 if there are notes and warnings alone."
+    )]
+    Doctor,
     /// Show or change settings of this device
     Config {
         #[command(subcommand)]

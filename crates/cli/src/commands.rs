@@ -22,7 +22,7 @@ use crate::output::Output as _;
 use crate::places::{Places, Surroundings};
 use crate::printer::{Look, Printer};
 use crate::wire::Request;
-use crate::{daemon, demo, hostname};
+use crate::{daemon, demo, doctor, hostname};
 
 /// Runs what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -38,6 +38,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Down => down(&places()?, cli.json),
         Command::Join(args) => join::run(&places()?, &args, cli.json),
         Command::Batch => batch::run(&places()?),
+        Command::Library(LibraryCommand::Doctor) => doctor::run(&places()?, cli.json),
         Command::Library(command) => library(&places()?, command, cli.json),
     }
 }

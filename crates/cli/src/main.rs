@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod daemon;
 mod demo;
+mod doctor;
 mod execute;
 mod explain;
 mod failure;

@@ -80,5 +80,5 @@ pub use settings::{Setting, milliseconds};
 pub use status::{PeerStatus, Status};
 pub use sync::SyncOptions;
 pub use tx::WriteTx;
-pub use verify::Comparison;
+pub use verify::{Comparison, FileCheck};
 pub use wait::{PeerProgress, Progress};

@@ -1,6 +1,7 @@
 //! A library as its users hold it.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -106,7 +107,7 @@ impl Library {
     ) -> Result<Self, Error> {
         let schema = models.schema()?;
         let made_dir = !dir.exists();
-        std::fs::create_dir_all(dir).map_err(Error::io(dir, "creating the directory"))?;
+        make_private(dir).map_err(Error::io(dir, "creating the directory"))?;
         let lock = DirLock::acquire(dir)?;
         if dir.join("library.db").exists() {
             return Err(driftless_store::StoreError::Exists { path: dir.to_owned() }.into());
@@ -366,6 +367,20 @@ impl Drop for Library {
         {
             tracing::error!("the writer's thread had panicked");
         }
+    }
+}
+
+/// Makes a directory that only this user may enter; one that is there stays as it is.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        made => made,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use driftless_core::engine::{Engine, Event, Input};
 use driftless_core::id::DeviceId;
 use driftless_core::schema::ModelId;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::Error;
 use crate::library::Library;
@@ -26,6 +27,25 @@ pub enum Comparison {
     /// It did not answer in time.
     NoAnswer,
 }
+
+/// What SQLite says of one of the library's files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileCheck {
+    /// The file's name in the library's directory.
+    pub name: &'static str,
+    /// What does not hold together, in SQLite's words; a few of them at most.
+    pub faults: Vec<String>,
+}
+
+impl FileCheck {
+    /// Whether nothing was found.
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// Faults of a file that are named.
+const MAX_FAULTS: usize = 10;
 
 /// How often peers that were not there yet are asked again.
 const ASK_AGAIN_MS: u64 = 100;
@@ -79,6 +99,39 @@ impl Library {
             ids.filter(|id| of(kept, id) != of(&made.digests, id)).copied().collect();
         differ.extend(made.damaged.iter().map(|(model, _)| *model));
         Ok(differ.iter().map(|id| self.schema().name_of(*id)).collect())
+    }
+}
+
+impl Library {
+    /// Has SQLite read the library's files and say whether they hold together. It takes as long as
+    /// reading them does, and nobody waits for it.
+    pub fn verify_files(&self) -> Result<Vec<FileCheck>, Error> {
+        let truth = self.query(faults)?;
+        let path = self.dir().join("sync.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let log = Connection::open_with_flags(&path, flags).and_then(|db| faults(&db));
+        [("library.db", truth), ("sync.db", log)]
+            .into_iter()
+            .map(|(name, faults)| Ok(FileCheck { name, faults: faults? }))
+            .collect()
+    }
+}
+
+/// What SQLite finds wrong in a file. One that it cannot read to the end is a finding as well.
+fn faults(db: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let look = || {
+        let mut check = db.prepare(&format!("PRAGMA quick_check({MAX_FAULTS})"))?;
+        let words = check.query_map([], |row| row.get::<_, String>(0))?;
+        words.collect::<Result<Vec<_>, _>>()
+    };
+    match look() {
+        Ok(words) => Ok(words.into_iter().filter(|word| word != "ok").collect()),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Ok(vec![error.to_string()])
+            }
+            _ => Err(error),
+        },
     }
 }
 

@@ -33,6 +33,11 @@ impl Guard {
         }
         Err(CatalogError::Busy { path: PathBuf::from(&location.path) })
     }
+
+    /// Whether somebody has the right for this location.
+    pub(crate) fn is_taken(location: Uuid) -> bool {
+        ACTIVE.lock().unwrap_or_else(PoisonError::into_inner).contains(&location)
+    }
 }
 
 impl Drop for Guard {
@@ -62,33 +67,64 @@ pub(super) fn begin(
     path: &Path,
     expected: Option<Uuid>,
 ) -> Result<Begun, CatalogError> {
-    let path = canonical(path)?;
-    // Whether it can be read at all is better known before anything is written.
-    drop(scan::Walk::open(&path, scan::walk::Options::default())?);
-    let drive = scan::volume_of(&path)?;
+    let (path, drive) = folder(path)?;
     let inodes = !matches!(drive.fs_type.as_str(), "vfat" | "msdos" | "exfat");
     let fingerprint = drive.fingerprint.clone();
     let device = catalog.library.device_id();
     let of = path.clone();
     let (location, known) = catalog.library.write(move |tx| {
-        let volume = volume(tx, &device, &drive)?;
-        let (mut location, known) = match existing(tx.db(), &device, (&of, volume))? {
-            Some(location) => (location, true),
-            None => (new_location(tx, &of), false),
-        };
-        let another = expected.is_some_and(|expected| location.id != expected);
-        let moved =
-            known && location.volume != volume && is_there(tx.db(), "volume", location.volume)?;
-        if another || moved {
+        let (mut location, known) = placed(tx, &device, (&of, &drive))?;
+        if expected.is_some_and(|expected| location.id != expected) {
             return Err(CatalogError::OtherFolder { path: of });
         }
-        location.volume = volume;
         location.state = LocationState::Scanning.as_str().to_owned();
         tx.put(&location)?;
         Ok((location, known))
     })?;
     let guard = Guard::take(&location)?;
     Ok(Begun { location, path, fingerprint, known, inodes, _guard: guard })
+}
+
+/// Makes the location of a folder, and leaves the scan to others. One that is there stays as it is.
+pub(super) fn register(catalog: &Catalog<'_>, path: &Path) -> Result<Location, CatalogError> {
+    let (path, drive) = folder(path)?;
+    let device = catalog.library.device_id();
+    catalog.library.write(move |tx| {
+        let (mut location, known) = placed(tx, &device, (&path, &drive))?;
+        if !known {
+            location.state = LocationState::New.as_str().to_owned();
+            tx.put(&location)?;
+        }
+        Ok(location)
+    })
+}
+
+/// The canonical path of a folder that can be read, and the drive that it is on.
+fn folder(path: &Path) -> Result<(PathBuf, scan::Volume), CatalogError> {
+    let path = canonical(path)?;
+    // Whether it can be read at all is better known before anything is written.
+    drop(scan::Walk::open(&path, scan::walk::Options::default())?);
+    let drive = scan::volume_of(&path)?;
+    Ok((path, drive))
+}
+
+/// The location of a folder, placed on its volume, and whether it was there already. A new one is
+/// not written yet.
+fn placed(
+    tx: &mut WriteTx<'_>,
+    device: &DeviceId,
+    (path, drive): (&Path, &scan::Volume),
+) -> Result<(Location, bool), CatalogError> {
+    let volume = volume(tx, device, drive)?;
+    let (location, known) = match existing(tx.db(), device, (path, volume))? {
+        Some(location) => (location, true),
+        None => (new_location(tx, path), false),
+    };
+    let moved = known && location.volume != volume && is_there(tx.db(), "volume", location.volume)?;
+    if moved {
+        return Err(CatalogError::OtherFolder { path: path.to_owned() });
+    }
+    Ok((Location { volume, ..location }, known))
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {

@@ -80,6 +80,21 @@ impl Catalog<'_> {
         self.scan(begin(self, path, None)?, options, tell)
     }
 
+    /// Makes a folder of this device a location, and returns at once: its scan is somebody else's,
+    /// by [`Catalog::rescan`]. A folder that is a location already stays one as it is.
+    ///
+    /// # Errors
+    /// As for [`Catalog::add_location`].
+    pub fn register_location(&self, path: &Path) -> Result<Location, CatalogError> {
+        begin::register(self, path)
+    }
+
+    /// Whether a location of this device is being scanned or removed at this moment.
+    #[must_use]
+    pub fn is_scanning(&self, location: Uuid) -> bool {
+        Guard::is_taken(location)
+    }
+
     /// Scans a location of this device again.
     ///
     /// # Errors

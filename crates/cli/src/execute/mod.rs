@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use driftless::{Library, SyncOptions};
 
 use crate::args::{CatalogCommand, LibraryCommand};
+use crate::doctor;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -59,6 +60,7 @@ pub(crate) fn execute(
         LibraryCommand::Digest => status::digest(context, out),
         LibraryCommand::Dump { stamps } => dump::run(context, stamps, out),
         LibraryCommand::Verify(args) => verify::run(context, &args, out),
+        LibraryCommand::Doctor => doctor::examine(context, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Stopped(report) if report.stopped => "The daemon has stopped\n".to_owned(),
         Answer::Stopped(_) => "No daemon was running\n".to_owned(),
         Answer::Scans(scans) => scans.iter().map(reports::scan).collect(),
+        Answer::Doctor(report) => reports::doctor(report, colour),
+        Answer::Registered(report) => reports::registered(report),
         Answer::Tagged(report) => {
             let (what, on) =
                 if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::table::{Align, Table};
-use crate::answer::{PeerState, ScanReport, StatusReport, SyncReport, VerifyReport};
+use crate::answer::{
+    DoctorReport, PeerState, Registered, ScanReport, Severity, StatusReport, SyncReport, VerifyReport,
+};
 use crate::text::{bytes, count, duration, plain, plural};
 
 const L: Align = Align::Left;
@@ -164,5 +166,57 @@ pub(super) fn scan(scan: &ScanReport) -> String {
             out.push_str(&format!("  {}\n", plain(&problem.message)));
         }
     }
+    out
+}
+
+pub(super) fn registered(report: &Registered) -> String {
+    let path = plain(&report.path);
+    if report.daemon {
+        return format!("{path} is being scanned by the daemon\nnext: driftless location ls\n");
+    }
+    format!(
+        "{path} is to be scanned: by the daemon when it runs, or now by a rescan\n\
+         next: driftless up, or driftless location rescan {}\n",
+        report.id
+    )
+}
+
+pub(super) fn doctor(report: &DoctorReport, colour: bool) -> String {
+    let mut table = Table::new(&[("CHECK", L), ("", L), ("WHAT", L)]);
+    for passed in &report.passed {
+        table.row([passed.check.clone(), "ok".to_owned(), plain(&passed.what)]);
+    }
+    let mut out = String::new();
+    if !report.passed.is_empty() {
+        out.push_str(&table.render(true, colour));
+        out.push('\n');
+    }
+    for finding in &report.findings {
+        let word = match finding.severity {
+            Severity::Ok => "ok",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let (what, effect, next) =
+            (plain(&finding.what), plain(&finding.effect), plain(&finding.next));
+        out.push_str(&format!(
+            "{word}: {}: {what}\n  {effect}\n  next: {next}\n",
+            finding.check
+        ));
+    }
+    let number = |severity| {
+        report.findings.iter().filter(|finding| finding.severity == severity).count() as u64
+    };
+    out.push_str(&match report.worst {
+        Severity::Ok => "Nothing is wrong\n".to_owned(),
+        Severity::Note => "Nothing is wrong; the notes say what is worth knowing\n".to_owned(),
+        Severity::Warning => {
+            format!("{} to see to\n", plural(number(Severity::Warning), "warning", "warnings"))
+        }
+        Severity::Error => {
+            format!("{} to mend\n", plural(number(Severity::Error), "error", "errors"))
+        }
+    });
     out
 }
