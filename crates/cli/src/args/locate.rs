@@ -34,6 +34,9 @@ pub(crate) enum LocationCommand {
         /// Do not read the files: tags then stay on single files and follow no content
         #[arg(long)]
         no_hash: bool,
+        /// Do not wait for the scan: the daemon does it, at once or when it runs
+        #[arg(long, conflicts_with = "no_hash")]
+        detach: bool,
     },
     /// List the locations of all devices
     Ls,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use driftless::Library;
 
+use super::background::Background;
 use super::{FAREWELL, Stop, remove, serve};
 
 /// Clients that are served at once.
@@ -49,12 +50,12 @@ impl Clients {
         let (clients, library, stop) = (self.clone(), library.clone(), stop.clone());
         let serve = move || {
             let registered = Registered { clients, number };
-            let stopping = &registered.clients.stopping;
-            if let Err(error) = serve::serve(&stream, (&library, stopping), &stop) {
+            let background = Background::new(library, registered.clients.clone());
+            if let Err(error) = serve::serve(&stream, &background, &stop) {
                 tracing::debug!(%error, "a client went away");
             }
             // The library is let go of before the client is counted out.
-            drop(library);
+            drop(background);
         };
         let thread = std::thread::Builder::new().name(format!("driftless-client-{number}"));
         if let Err(error) = thread.spawn(serve) {
@@ -73,6 +74,11 @@ impl Clients {
         inner.next += 1;
         inner.streams.insert(number, copy.ok()?);
         Some(number)
+    }
+
+    /// Set when long work is to end.
+    pub(super) fn stopping(&self) -> &AtomicBool {
+        &self.stopping
     }
 
     /// Whether nobody is let in any more.

@@ -1,5 +1,6 @@
 //! The daemon: it has the library open, stays in sync, and does what clients ask over its socket.
 
+mod background;
 mod clients;
 mod serve;
 
@@ -20,10 +21,13 @@ use signal_hook::iterator::Signals;
 
 use crate::args::UpArgs;
 use crate::client::Connection;
+use crate::execute::scan_waiting;
 use crate::failure::{Exit, Failure};
 use crate::places::Places;
 use crate::text;
 use clients::Clients;
+
+pub(crate) use background::Background;
 
 /// How long a starting daemon waits for a command that has the library open.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -56,6 +60,7 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let clients = Arc::new(Clients::default());
     accept(listener, library.clone(), clients.clone(), stop)?;
     tell_ready(&library, as_json)?;
+    scan_what_waits(&library, &clients);
     // Without senders nobody could end it any more.
     let why = stopped.recv().ok();
     let deadline = Instant::now() + FAREWELL;
@@ -74,6 +79,15 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
             Ok(Exit::Done)
         }
         Some(Stop::Signal) | None => Ok(Exit::Done),
+    }
+}
+
+/// Begins the scans that are still to come: of folders that were added while no daemon ran, and of
+/// those whose scan did not come to its end.
+fn scan_what_waits(library: &Arc<Library>, clients: &Arc<Clients>) {
+    let background = Background::new(library.clone(), clients.clone());
+    if let Err(error) = background.spawn(scan_waiting) {
+        tracing::error!(%error, "no thread for scans");
     }
 }
 

@@ -2,12 +2,10 @@
 
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 
-use driftless::Library;
-
 use super::Stop;
+use super::background::Background;
 use crate::answer::{Answer, Rows};
 use crate::execute::{Context, execute, run_batch};
 use crate::failure::{Exit, Failure};
@@ -17,7 +15,7 @@ use crate::wire::{self, Frame, Greeting, MAX_REQUEST, PROTOCOL, Request, Step};
 /// Serves a client until it goes.
 pub(super) fn serve(
     stream: &UnixStream,
-    (library, stopping): (&Library, &AtomicBool),
+    background: &Background,
     stop: &Sender<Stop>,
 ) -> io::Result<()> {
     let mut input = BufReader::new(stream);
@@ -25,7 +23,7 @@ pub(super) fn serve(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     wire::send(&mut out.0, &Greeting { driftless: PROTOCOL, version })?;
     out.flush()?;
-    let context = Context { library, daemon: true, stopping };
+    let context = Context::of_daemon(background);
     while let Some(request) = wire::receive::<Request>(&mut input, MAX_REQUEST)? {
         match request {
             Request::Run(command) => {

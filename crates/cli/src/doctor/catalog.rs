@@ -24,6 +24,9 @@ pub(super) fn check(catalog: Catalog<'_>, daemon: bool, report: &mut Report) {
         }
     }
     if !report.has("locations") {
+        if own.is_empty() {
+            return report.pass("locations", "no folder of this device is indexed");
+        }
         let folders = plural(own.len() as u64, "indexed folder is", "indexed folders are");
         report.pass("locations", format!("{folders} as the last scan found"));
     }

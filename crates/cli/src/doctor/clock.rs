@@ -28,9 +28,7 @@ pub(super) fn check(
 /// How far the clocks of connected devices are ahead of ours, in milliseconds.
 fn offsets(status: &Status) -> Vec<(String, i64)> {
     let online = status.peers.iter().filter(|peer| peer.online);
-    online
-        .filter_map(|peer| Some((plain(&peer.member.name), peer.clock_offset_ms?)))
-        .collect()
+    online.filter_map(|peer| Some((plain(&peer.member.name), peer.clock_offset_ms?))).collect()
 }
 
 /// A moment that has certainly come: when a file of the library was written, or this device let
@@ -55,7 +53,11 @@ fn latest(library: &Library) -> Result<u64, Failure> {
 }
 
 /// `drift` is what is tolerated, `latest` a moment that has come, `now` what the clock says.
-fn report_on(offsets: &[(String, i64)], (drift, latest, now): (u64, u64, u64), report: &mut Report) {
+fn report_on(
+    offsets: &[(String, i64)],
+    (drift, latest, now): (u64, u64, u64),
+    report: &mut Report,
+) {
     let far: Vec<&(String, i64)> =
         offsets.iter().filter(|(_, offset)| offset.unsigned_abs() > drift).collect();
     let ours = far.len() == offsets.len() && far.len() > 1;

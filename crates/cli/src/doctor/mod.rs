@@ -85,8 +85,9 @@ fn exit(worst: Severity) -> Exit {
 pub(crate) fn run(places: &Places, json: bool) -> Result<Exit, Failure> {
     if place::is_empty(&places.dir) {
         let message = format!("{} holds no library", places.dir.display());
-        return Err(Failure::not_found("no_library", message)
-            .next("driftless init, or driftless join TICKET; or name another directory with --dir"));
+        return Err(Failure::not_found("no_library", message).next(
+            "driftless init, or driftless join TICKET; or name another directory with --dir",
+        ));
     }
     let mut printer = Printer::new(Look { json, ..Look::default() });
     let exit = match reach(places) {

@@ -98,9 +98,8 @@ pub(super) fn quarantine(status: &Status, report: &mut Report) {
 
 /// The program's, the format's and SQLite's.
 pub(super) fn versions(library: &Library, report: &mut Report) {
-    let format = library.query(|db| {
-        db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-    });
+    let format =
+        library.query(|db| db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)));
     let format = match format.and_then(|format| Ok(format?)) {
         Ok(format) => format,
         Err(error) => return report.unable("versions", Failure::from(error)),

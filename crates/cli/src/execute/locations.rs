@@ -1,16 +1,16 @@
 //! `location`.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::BASE64;
-use driftless::Uuid;
+use driftless::{Library, Uuid};
 use driftless_catalog::{
-    Added, Catalog, CatalogError, LocationInfo, ScanOptions, ScanPhase, ScanProgress,
+    Added, Catalog, CatalogError, LocationInfo, LocationState, ScanOptions, ScanPhase, ScanProgress,
 };
 
 use super::{Context, gone};
-use crate::answer::{Answer, LocationRow, ProblemRow, Record, Rows, ScanReport};
+use crate::answer::{Answer, LocationRow, ProblemRow, Record, Registered, Rows, ScanReport};
 use crate::args::LocationCommand;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress, Throttle};
@@ -31,7 +31,10 @@ pub(super) fn run(
             out.rows(Rows::Locations(rows)).map_err(gone)?;
             return Ok(Exit::Done);
         }
-        LocationCommand::Add { path, no_hash } => {
+        LocationCommand::Add { path, detach: true, .. } => {
+            Answer::Registered(register(context, Path::new(path.as_os_str()))?)
+        }
+        LocationCommand::Add { path, no_hash, detach: false } => {
             let path = Path::new(path.as_os_str());
             let added = scan(context, !no_hash, out, |options, tell| {
                 catalog.add_location(path, options, tell)
@@ -58,6 +61,65 @@ pub(super) fn run(
     };
     out.answer(answer).map_err(gone)?;
     Ok(Exit::Done)
+}
+
+/// Makes a location. A daemon scans it by and by; without one, the next that runs does.
+fn register(context: Context<'_>, path: &Path) -> Result<Registered, Failure> {
+    let location = Catalog::new(context.library).register_location(path)?;
+    if let Some(background) = context.background {
+        let id = location.id;
+        let scan = move |library: &Library, stopping: &AtomicBool| {
+            scan_in_background(library, stopping, id);
+        };
+        background.spawn(scan).map_err(|error| Failure::io("starting a thread", &error))?;
+    }
+    Ok(Registered {
+        id: location.id.to_string(),
+        path: location.path,
+        state: location.state,
+        daemon: context.background.is_some(),
+    })
+}
+
+/// Scans the locations of this device whose first scan has not begun, and those whose last one did
+/// not come to its end.
+pub(crate) fn scan_waiting(library: &Library, stopping: &AtomicBool) {
+    let locations = match Catalog::new(library).locations() {
+        Ok(locations) => locations,
+        Err(error) => {
+            tracing::warn!(%error, "the locations cannot be read");
+            return;
+        }
+    };
+    for info in locations.iter().filter(|info| info.here) {
+        let state = LocationState::from_name(&info.location.state);
+        if state.is_some_and(|state| state != LocationState::Ready) {
+            scan_in_background(library, stopping, info.location.id);
+        }
+    }
+}
+
+/// Scans a location while nobody waits for it. How it ended is kept as the location's state.
+fn scan_in_background(library: &Library, stopping: &AtomicBool, id: Uuid) {
+    let options = ScanOptions::default();
+    let cancel = options.cancel.clone();
+    let mut tell = |_: &ScanProgress| {
+        if stopping.load(Ordering::Relaxed) {
+            cancel.cancel();
+        }
+    };
+    if stopping.load(Ordering::Relaxed) {
+        return;
+    }
+    match Catalog::new(library).rescan(id, &options, &mut tell) {
+        Ok(added) => {
+            let files = added.counts.files;
+            tracing::info!(location = %id, files, "scanned {}", added.path.display());
+        }
+        // Somebody else scans it.
+        Err(CatalogError::Busy { .. }) => {}
+        Err(error) => tracing::warn!(location = %id, %error, "the scan has failed"),
+    }
 }
 
 /// The location that was named, or all of this device.

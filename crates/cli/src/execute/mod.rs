@@ -23,11 +23,13 @@ use std::sync::atomic::AtomicBool;
 use driftless::{Library, SyncOptions};
 
 use crate::args::{CatalogCommand, LibraryCommand};
+use crate::daemon::Background;
 use crate::doctor;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 pub(crate) use batch::run as run_batch;
+pub(crate) use locations::scan_waiting;
 
 /// An open library, and whose.
 #[derive(Clone, Copy)]
@@ -37,6 +39,8 @@ pub(crate) struct Context<'a> {
     pub(crate) daemon: bool,
     /// Set when long work is to end.
     pub(crate) stopping: &'a AtomicBool,
+    /// Where a daemon does what need not be waited for.
+    pub(crate) background: Option<&'a Background>,
 }
 
 /// Runs a command. `Ok` can be [`Exit::NotYet`]: then the answer tells why.
@@ -74,7 +78,17 @@ impl<'a> Context<'a> {
     /// A library that this process has open for one command.
     pub(crate) fn alone(library: &'a Library) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { library, daemon: false, stopping: &NEVER }
+        Self { library, daemon: false, stopping: &NEVER, background: None }
+    }
+
+    /// The daemon's library.
+    pub(crate) fn of_daemon(background: &'a Background) -> Self {
+        Self {
+            library: background.library(),
+            daemon: true,
+            stopping: background.stopping(),
+            background: Some(background),
+        }
     }
 
     /// Turns the network on, for as long as the library is open, if it is off.

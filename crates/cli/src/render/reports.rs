@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    DoctorReport, PeerState, Registered, ScanReport, Severity, StatusReport, SyncReport, VerifyReport,
+    DoctorReport, PeerState, Registered, ScanReport, Severity, StatusReport, SyncReport,
+    VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -200,10 +201,7 @@ pub(super) fn doctor(report: &DoctorReport, colour: bool) -> String {
         };
         let (what, effect, next) =
             (plain(&finding.what), plain(&finding.effect), plain(&finding.next));
-        out.push_str(&format!(
-            "{word}: {}: {what}\n  {effect}\n  next: {next}\n",
-            finding.check
-        ));
+        out.push_str(&format!("{word}: {}: {what}\n  {effect}\n  next: {next}\n", finding.check));
     }
     let number = |severity| {
         report.findings.iter().filter(|finding| finding.severity == severity).count() as u64

@@ -293,6 +293,7 @@ fn help_and_completions_need_no_library() {
         "digest",
         "dump",
         "verify",
+        "doctor",
         "config",
         "completions",
     ] {

@@ -8,5 +8,7 @@ mod commands;
 mod common;
 mod daemon;
 mod demo;
+mod doctor;
+mod locations;
 mod meetings;
 mod tour;

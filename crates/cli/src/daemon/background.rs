@@ -1,0 +1,44 @@
+//! Work that goes on when whoever asked for it has their answer.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use driftless::Library;
+
+use super::clients::Clients;
+
+/// The daemon's library, for work on a thread of its own. What works there looks at the flag that it
+/// is given, and ends soon after that is set.
+#[derive(Clone)]
+pub(crate) struct Background {
+    library: Arc<Library>,
+    clients: Arc<Clients>,
+}
+
+impl Background {
+    pub(super) fn new(library: Arc<Library>, clients: Arc<Clients>) -> Self {
+        Self { library, clients }
+    }
+
+    pub(crate) fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// Set when long work is to end.
+    pub(crate) fn stopping(&self) -> &AtomicBool {
+        self.clients.stopping()
+    }
+
+    /// Begins a piece of work.
+    pub(crate) fn spawn(
+        &self,
+        work: impl FnOnce(&Library, &AtomicBool) + Send + 'static,
+    ) -> io::Result<()> {
+        let own = self.clone();
+        std::thread::Builder::new()
+            .name("driftless-work".to_owned())
+            .spawn(move || work(own.library(), own.stopping()))
+            .map(drop)
+    }
+}
