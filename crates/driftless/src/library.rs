@@ -360,6 +360,8 @@ impl Library {
 impl Drop for Library {
     fn drop(&mut self) {
         self.stop_sync();
+        // The writer's connection has to be the last: only then SQLite takes the write-ahead log away.
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         // A writer that has ended already needs no word.
         drop(self.commands.send(Command::Stop));
         if let Some(writer) = self.writer.take()

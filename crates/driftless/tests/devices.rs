@@ -196,8 +196,10 @@ fn a_library_is_there_again_after_closing() {
     one.set_setting(Setting::MaxDrift, "5m").unwrap();
     assert!(one.set_setting(Setting::MaxDrift, "soon").is_err());
     let digests = one.digests().unwrap();
+    assert!(one.get::<Note>(note).unwrap().is_some());
     assert!(matches!(Library::open(&dir, &models()), Err(Error::Store(_))), "it is open already");
     one.close();
+    assert!(!dir.join("library.db-wal").exists(), "readers or not, a clean end leaves one file");
     let again = Library::open(&dir, &models()).unwrap();
     assert_eq!(again.get::<Note>(note).unwrap().unwrap().text, "kept");
     assert_eq!(again.digests().unwrap(), digests);
