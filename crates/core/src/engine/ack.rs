@@ -27,10 +27,16 @@ impl Engine {
             if head.seq >= peer.known.shared.seq(origin) {
                 peer.known.shared.set(*origin, *head);
             }
+            if head.seq > peer.told.shared.seq(origin) {
+                peer.follows.remove(&origin.device);
+            }
         }
         for (device, head) in state.owned.iter() {
             if peer.known.owned.head(device).is_none_or(|old| old < *head) {
                 peer.known.owned.set(*device, *head);
+            }
+            if peer.told.owned.head(device).is_none_or(|told| told < *head) {
+                peer.follows.remove(device);
             }
         }
         let acknowledged = peer.known.shared.seq(&own);

@@ -1,10 +1,10 @@
-//! Sending our own change sets on our own account, and telling what we hold.
+//! Sending our own change sets on our own account.
 
 use super::peer::Peer;
 use super::{Engine, Now};
 use crate::change::ChangeSet;
 use crate::id::DeviceId;
-use crate::message::{Changes, Message, State};
+use crate::message::{Changes, Message};
 use crate::store::Store;
 use crate::version::{Head, Vector};
 
@@ -41,37 +41,6 @@ impl Engine {
             }
         }
         groups
-    }
-
-    /// Tells every peer what grew since it was told last: news to most, an acknowledgement to whom
-    /// it came from. What it will see from our own change sets is left out.
-    pub(super) fn tell_news<S: Store>(&mut self, store: &S, now: Now) {
-        let own = self.shared_origin();
-        let (shared, owned) = (store.vector(), store.owned_vector());
-        let mut news = Vec::new();
-        let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
-        for (id, peer) in &mut self.peers {
-            if !peer.ready {
-                continue;
-            }
-            let mut grown = shared.grown_since(&peer.told.shared);
-            if peer.sent >= shared.seq(&own) {
-                grown = grown.iter().filter(|(o, _)| **o != own).map(|(o, h)| (*o, *h)).collect();
-            }
-            let lanes = owned.iter().filter(|(device, head)| {
-                peer.told.owned.head(device).is_none_or(|told| told < **head)
-            });
-            let lanes = lanes.map(|(device, head)| (*device, *head)).collect();
-            let state = State { shared: grown, owned: lanes };
-            if state != State::default() {
-                peer.told = State { shared: shared.clone(), owned: owned.clone() };
-                peer.compare_at.get_or_insert(compare_at);
-                news.push((*id, state));
-            }
-        }
-        for (id, state) in news {
-            self.send(vec![id], Message::Vector(state));
-        }
     }
 }
 

@@ -138,6 +138,9 @@ impl Engine {
         pull: u64,
         from: &[(Origin, Seq)],
     ) -> Result<(), S::Error> {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.follows.extend(from.iter().map(|(origin, _)| origin.device));
+        }
         let mut have = store.vector().clone();
         for (origin, seq) in from {
             if *seq < have.seq(origin) {

@@ -11,7 +11,8 @@
 //!    into the record and puts it into the store; [`Engine::finish_local`] seals the change set.
 //! 2. `broadcast` sends it to every peer that has what precedes it, within a window.
 //! 3. The peer's `inbound` checks it, `apply` merges it once its needs are met and moves the vector.
-//! 4. The peer's next flush tells everybody its vector, which is news and acknowledgement in one.
+//! 4. The peer's next flush tells us its vector, which is the acknowledgement; `news` tells the others
+//!    a little later.
 //! 5. `ack` learns it; whoever sees that a peer holds more than itself pulls (`catchup`), unless
 //!    the origin is connected and will send it on its own account.
 //!
@@ -26,6 +27,7 @@ mod effect;
 mod hello;
 mod inbound;
 mod input;
+mod news;
 mod own;
 mod peer;
 mod phase;
@@ -78,6 +80,8 @@ pub struct Config {
     pub patience_ms: u64,
     /// How long a connected origin is trusted to send its own changes before others are asked.
     pub grace_ms: u64,
+    /// How long what we hold of others' change sets may go untold to peers that do not wait for it.
+    pub news_ms: u64,
     /// How often a peer is told the whole state, should something have been lost on the way.
     pub refresh_ms: u64,
     /// How long after the last change digests are compared.
@@ -97,6 +101,7 @@ impl Default for Config {
             fetches: 4,
             patience_ms: 5_000,
             grace_ms: 300,
+            news_ms: 200,
             refresh_ms: 60_000,
             compare_ms: 1_000,
         }

@@ -44,6 +44,11 @@ pub(super) struct Peer {
     pub(super) known: State,
     /// What it has been told that we hold.
     pub(super) told: State,
+    /// When to tell it what it does not wait for, if there is any.
+    pub(super) news_at: Option<u64>,
+    /// Devices of which it asked us for change sets or rows, and has not shown since that it gets
+    /// them from elsewhere: it waits for our word.
+    pub(super) follows: BTreeSet<DeviceId>,
     /// When to tell it everything again.
     pub(super) refresh_at: u64,
     /// The last seq of our own shared lane that was sent.
@@ -77,6 +82,8 @@ impl Peer {
         let hello = (!self.ready).then_some(self.hello_at);
         let refresh = self.ready.then_some(self.refresh_at);
         let pulling = self.pulling.as_ref().map(|pulling| pulling.deadline);
-        [hello, refresh, pulling, self.resend_at, self.compare_at].into_iter().flatten().min()
+        let news = self.news_at.filter(|_| self.ready);
+        let others = [pulling, self.resend_at, self.compare_at];
+        [hello, refresh, news].into_iter().chain(others).flatten().min()
     }
 }

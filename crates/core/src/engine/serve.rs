@@ -33,6 +33,7 @@ impl Engine {
         };
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.serving.insert(device, serving);
+            peer.follows.insert(device);
         }
         self.serve_pages(store, id, device, exact.life, pull.credit)
     }

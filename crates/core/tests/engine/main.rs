@@ -6,5 +6,6 @@ mod handlers;
 mod lanes;
 mod lost;
 mod meeting;
+mod news;
 mod steps;
 mod table;

@@ -104,7 +104,7 @@ fn news_of_an_origin_that_is_there_is_given_time() {
     table.write(0, |pen| pen.create("n", "x"));
     // The push to 2 is lost; 1 tells 2 of it.
     table.take(|flight| flight.to == 2);
-    table.run();
+    table.live(200);
     assert_eq!(table.nodes[2].note("n"), None);
     assert_eq!(table.nodes[2].engine.phase(&table.nodes[2].store), Phase::CatchingUp { behind: 1 });
     table.live(400);

@@ -1,0 +1,96 @@
+//! Who is told at once what another device holds, and who later.
+
+use driftless_core::engine::Config;
+use driftless_core::message::Message;
+
+use crate::table::{Flight, Table};
+
+/// Three replicas, all joined to all, that have nothing more to say.
+fn three() -> Table {
+    let mut table = Table::new(3);
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        table.connect(a, b);
+    }
+    table.live(3_000);
+    table
+}
+
+fn between(table: &mut Table, a: usize, b: usize) -> Vec<Flight> {
+    table.take(|flight| (flight.from, flight.to) == (a, b) || (flight.from, flight.to) == (b, a))
+}
+
+/// Delivers what lies on the table once, without what follows from it.
+fn deliver_once(table: &mut Table) {
+    for flight in table.take(|_| true) {
+        table.say(flight.from, flight.to, &flight.message);
+    }
+}
+
+#[test]
+fn the_writer_is_told_at_once_and_the_others_together_later() {
+    let mut table = three();
+    for n in 0..3 {
+        table.write(0, |pen| pen.create(&format!("n{n}"), "x"));
+        deliver_once(&mut table);
+        assert_eq!((table.names(1, 0), table.names(2, 0)), (vec!["vector"], vec!["vector"]));
+        assert_eq!(between(&mut table, 1, 2).len(), 0, "they have it themselves");
+        deliver_once(&mut table);
+    }
+    table.wait(Config::default().news_ms - 1);
+    assert!(table.queue.is_empty(), "{:?}", table.queue);
+    table.wait(1);
+    assert_eq!((table.names(1, 2), table.names(2, 1)), (vec!["vector"], vec!["vector"]));
+    table.live(3_000);
+    table.assert_equal(1, 2);
+    let (one, two) = (&table.nodes[1], &table.nodes[2]);
+    assert_eq!(one.engine.lag(&one.store, &two.id), Default::default());
+    assert!(table.queue.is_empty(), "{:?}", table.queue);
+}
+
+#[test]
+fn whoever_hears_of_a_device_from_us_alone_is_told_at_once() {
+    let mut table = Table::new(3);
+    table.meet(0, 1);
+    table.meet(1, 2);
+    table.live(3_000);
+    table.write(0, |pen| {
+        pen.create("first", "x");
+        pen.put("first", "x");
+    });
+    // That 2 is not connected to 0 is not known yet.
+    table.live(1_000);
+    assert_eq!(table.nodes[2].note("first").as_deref(), Some("x"));
+    table.write(0, |pen| {
+        pen.create("second", "x");
+        pen.put("second", "x");
+    });
+    table.run();
+    assert_eq!(table.nodes[2].note("second").as_deref(), Some("x"));
+    assert_eq!(table.nodes[2].files(0).len(), 2);
+    // Now it is, and needs 1's word no more.
+    table.meet(0, 2);
+    table.live(3_000);
+    table.write(0, |pen| pen.create("third", "x"));
+    table.live(3_000);
+    table.write(0, |pen| pen.create("fourth", "x"));
+    table.run();
+    assert_eq!(table.nodes[2].note("fourth").as_deref(), Some("x"));
+    table.wait(Config::default().news_ms);
+    let told = |flight: &Flight| matches!(flight.message, Message::Vector(_));
+    assert!(table.take(|f| (f.from, f.to) == (1, 2)).iter().all(told));
+}
+
+#[test]
+fn what_came_from_far_is_passed_on_at_once() {
+    let mut table = Table::new(4);
+    for (a, b) in [(0, 1), (1, 2), (2, 3)] {
+        table.meet(a, b);
+    }
+    table.live(3_000);
+    table.write(0, |pen| pen.create("n", "x"));
+    table.run();
+    table.wait(Config::default().news_ms);
+    table.run();
+    // 1 waited, as 2 could have been connected to 0; 2 knows that it is not, and did not wait.
+    assert_eq!(table.nodes[3].note("n").as_deref(), Some("x"));
+}
