@@ -125,7 +125,7 @@ pub(crate) enum LibraryCommand {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
     /// How many devices
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=32))]
     pub(crate) devices: u8,
     /// The folder to index [default: a small one that is made for it]
     #[arg(long, value_name = "DIR")]
