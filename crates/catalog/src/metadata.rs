@@ -23,7 +23,9 @@ use crate::models::{MetadataField, Subject, UserMetadata};
 /// Bytes of the value of a free field.
 pub const MAX_FREE_VALUE: usize = 16 << 10;
 /// Free fields of one subject.
-pub const MAX_FREE_FIELDS: usize = 256;
+pub const MAX_FREE_FIELDS: u32 = 256;
+/// Bytes of such a value as JSON: quoting makes a text longer.
+const MAX_JSON: usize = 2 * MAX_FREE_VALUE;
 
 /// The fields that all subjects have.
 const FIXED: [&str; 4] = ["note", "favourite", "hidden", "rating"];
@@ -167,8 +169,7 @@ fn parse_free(name: &str, value: &str) -> Result<Field, CatalogError> {
         return Ok(Field::Free(name.to_owned(), None));
     }
     let json = canonical(value);
-    // Quoting makes a text longer.
-    check_length("value", &json, 2 * MAX_FREE_VALUE)?;
+    check_length("value", &json, MAX_JSON)?;
     Ok(Field::Free(name.to_owned(), Some(json)))
 }
 
@@ -267,19 +268,23 @@ fn record_of(db: &Connection, subject: Subject) -> Result<Option<Record>, Catalo
     })?)
 }
 
-/// The free fields of a subject that hold something.
+/// The free fields of a subject that hold something: no more and no longer ones than are written
+/// here, as rows come from other devices.
 fn free_fields(
     db: &Connection,
     subject: Subject,
 ) -> Result<BTreeMap<String, String>, CatalogError> {
-    let by = match subject {
-        Subject::Content(_) => "content",
-        Subject::Entry(_) => "entry",
-    };
-    let sql =
-        format!("SELECT id, key, value FROM metadata_field WHERE {by} = ?1 AND value IS NOT NULL");
+    let by = column(subject);
+    let sql = format!(
+        "SELECT id, key, value FROM metadata_field WHERE {by} = ?1 AND length(value) <= ?2 \
+         ORDER BY key LIMIT ?3"
+    );
     let mut select = db.prepare_cached(&sql)?;
-    let mut rows = select.query([subject.bytes()])?;
+    let mut rows = select.query((
+        subject.bytes(),
+        i64::try_from(MAX_JSON).unwrap_or(i64::MAX),
+        MAX_FREE_FIELDS,
+    ))?;
     let mut fields = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let read = shown(|| {
@@ -296,8 +301,21 @@ fn free_fields(
     Ok(fields)
 }
 
-fn free_count(db: &Connection, subject: Subject) -> Result<usize, CatalogError> {
-    Ok(free_fields(db, subject)?.len())
+fn free_count(db: &Connection, subject: Subject) -> Result<u32, CatalogError> {
+    let sql = format!(
+        "SELECT count(*) FROM metadata_field WHERE {} = ?1 AND value IS NOT NULL",
+        column(subject)
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    Ok(select.query_row([subject.bytes()], |row| row.get(0))?)
+}
+
+/// The column by which records refer to a subject.
+fn column(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Content(_) => "content",
+        Subject::Entry(_) => "entry",
+    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn a_refused_change_leaves_nothing() {
     assert!(matches!(refused, Err(CatalogError::Invalid { .. })), "{refused:?}");
     assert_eq!(noted(&home, "file"), Noted::default());
     note(&home, "file", &fields[1..]);
-    assert_eq!(noted(&home, "file").data.len(), MAX_FREE_FIELDS);
+    assert_eq!(noted(&home, "file").data.len(), fields.len() - 1);
 }
 
 #[test]

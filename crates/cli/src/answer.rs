@@ -41,6 +41,10 @@ pub(crate) enum Answer {
     Doctor(DoctorReport),
     /// A folder was made a location, and is scanned later.
     Registered(Registered),
+    /// Files were put into a collection or taken out.
+    Collected(TaggedReport),
+    /// What is noted about something.
+    Noted(Box<NotedReport>),
 }
 
 impl Answer {
@@ -61,9 +65,10 @@ impl Answer {
             // A command for one location gives one report.
             Self::Scans(reports) if reports.len() == 1 => serde_json::to_value(&reports[0]),
             Self::Scans(reports) => serde_json::to_value(reports),
-            Self::Tagged(it) => serde_json::to_value(it),
             Self::Doctor(it) => serde_json::to_value(it),
             Self::Registered(it) => serde_json::to_value(it),
+            Self::Tagged(it) | Self::Collected(it) => serde_json::to_value(it),
+            Self::Noted(it) => serde_json::to_value(it),
         }
     }
 }
@@ -81,6 +86,8 @@ pub(crate) enum Rows {
     Entries(Vec<EntryRow>),
     /// Tags.
     Tags(Vec<TagRow>),
+    /// Collections.
+    Collections(Vec<CollectionRow>),
 }
 
 impl Rows {
@@ -95,6 +102,7 @@ impl Rows {
             Self::Locations(rows) => all(rows),
             Self::Entries(rows) => all(rows),
             Self::Tags(rows) => all(rows),
+            Self::Collections(rows) => all(rows),
         }
     }
 }
@@ -326,6 +334,37 @@ pub(crate) struct EntryRow {
     pub(crate) content: Option<String>,
     pub(crate) link_target: Option<String>,
     pub(crate) tags: Vec<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) favourite: bool,
+    pub(crate) hidden: bool,
+    pub(crate) rating: Option<i64>,
+}
+
+/// All that is noted about a file, folder or link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NotedReport {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) device: String,
+    pub(crate) device_id: String,
+    pub(crate) content: Option<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) favourite: bool,
+    pub(crate) hidden: bool,
+    pub(crate) rating: Option<i64>,
+    /// The free fields.
+    pub(crate) data: BTreeMap<String, Value>,
+    pub(crate) tags: Vec<String>,
+}
+
+/// A collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CollectionRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    /// How many contents, entries and locations are in it.
+    pub(crate) members: u64,
 }
 
 /// A tag.
@@ -372,10 +411,10 @@ pub(crate) struct ProblemRow {
     pub(crate) message: String,
 }
 
-/// Tags that were put on files or taken off.
+/// A tag that was put on files or taken off, or a collection that files were put into or taken out of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TaggedReport {
-    /// The tag.
+    /// The tag or collection.
     pub(crate) id: String,
     pub(crate) name: String,
     /// Whether it was put on; else it was taken off.

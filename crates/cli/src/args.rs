@@ -2,6 +2,7 @@
 
 mod file;
 mod locate;
+mod said;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use file::FileArg;
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
+pub(crate) use said::{CollectionCommand, MetaCommand};
 
 /// One library of your files and tags, the same on all of your devices, without a server.
 #[derive(Parser, Debug)]

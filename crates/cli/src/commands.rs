@@ -13,7 +13,8 @@ use driftless_catalog::models;
 
 use crate::answer::{Answer, Founded, StoppedReport};
 use crate::args::{
-    CatalogCommand, Cli, Command, InitArgs, InviteArgs, LibraryCommand, LocationCommand, TagCommand,
+    CatalogCommand, Cli, CollectionCommand, Command, InitArgs, InviteArgs, LibraryCommand,
+    LocationCommand, MetaCommand, TagCommand,
 };
 use crate::client::{Connection, Reached, reach};
 use crate::execute::{Context, execute};
@@ -168,7 +169,13 @@ fn resolve(command: &mut LibraryCommand, cwd: &Path) {
         }
         CatalogCommand::Tag {
             command: TagCommand::Add { files, .. } | TagCommand::Remove { files, .. },
+        }
+        | CatalogCommand::Collection {
+            command: CollectionCommand::Add { files, .. } | CollectionCommand::Remove { files, .. },
         } => files.iter_mut().for_each(|file| file.resolve(cwd)),
+        CatalogCommand::Meta {
+            command: MetaCommand::Set { file, .. } | MetaCommand::Get { file },
+        } => file.resolve(cwd),
         _ => {}
     }
 }

@@ -246,6 +246,7 @@ impl From<CatalogError> for Failure {
 fn list_of(what: &str) -> &'static str {
     match what {
         "tag" => "driftless tag ls",
+        "collection" => "driftless collection ls",
         "location" => "driftless location ls",
         "device" => "driftless devices",
         _ => "driftless find",

@@ -1,9 +1,10 @@
-//! The catalogue's part of the command line: locations, files, tags.
+//! The catalogue's part of the command line: locations, files, tags; see also [`super::said`].
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::FileArg;
+use super::said::{CollectionCommand, MetaCommand};
 
 /// What is done with the catalogue of files.
 #[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,16 @@ pub(crate) enum CatalogCommand {
     Tag {
         #[command(subcommand)]
         command: TagCommand,
+    },
+    /// Collections of files and folders, wherever they are
+    Collection {
+        #[command(subcommand)]
+        command: CollectionCommand,
+    },
+    /// Notes, favourites, ratings and free fields, which follow the content of a file like tags
+    Meta {
+        #[command(subcommand)]
+        command: MetaCommand,
     },
 }
 
@@ -77,6 +88,15 @@ pub(crate) struct FindArgs {
     /// Only files that carry this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
+    /// Only what is in this collection
+    #[arg(long, value_name = "ID")]
+    pub(crate) collection: Option<String>,
+    /// Only favourites
+    #[arg(long)]
+    pub(crate) favourite: bool,
+    /// Also what is hidden
+    #[arg(long)]
+    pub(crate) hidden: bool,
     /// Only entries of this kind
     #[arg(long)]
     pub(crate) kind: Option<KindArg>,
@@ -101,7 +121,7 @@ pub(crate) enum KindArg {
 
 #[derive(Subcommand, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum TagCommand {
-    /// Create a tag
+    /// Create a tag; red, orange, yellow, green, blue, purple and grey are there without being made
     Create {
         /// Its name
         name: String,

@@ -13,6 +13,8 @@ use crate::text::{count, signed_time};
 
 /// Entries that are handed on at a time.
 const CHUNK: usize = 500;
+/// Bytes of notes that are handed on at a time, about.
+const NOTES: usize = 1 << 20;
 
 pub(super) fn ls(
     context: Context<'_>,
@@ -37,9 +39,13 @@ pub(super) fn find(
         prefix: args.prefix,
         tags: args.tag.as_deref().map(|tag| catalog.select_tags(tag)).transpose()?,
         kind: args.kind.map(kind),
-        hidden: false,
-        favourite: false,
-        collection: None,
+        hidden: args.hidden,
+        favourite: args.favourite,
+        collection: args
+            .collection
+            .as_deref()
+            .map(|collection| catalog.select_collection(collection))
+            .transpose()?,
         device: args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?,
         limit: Some(limit),
     };
@@ -54,12 +60,21 @@ fn kind(kind: KindArg) -> EntryKind {
     }
 }
 
-fn hand_on(listing: &Listing, out: &mut dyn Output) -> Result<Exit, Failure> {
+pub(super) fn hand_on(listing: &Listing, out: &mut dyn Output) -> Result<Exit, Failure> {
     if listing.items.is_empty() {
         out.rows(Rows::Entries(Vec::new())).map_err(gone)?;
     }
-    for items in listing.items.chunks(CHUNK) {
-        out.rows(Rows::Entries(items.iter().map(row).collect())).map_err(gone)?;
+    let (mut rows, mut notes) = (Vec::new(), 0);
+    for item in &listing.items {
+        notes += item.metadata.note.as_ref().map_or(0, String::len);
+        rows.push(row(item));
+        if rows.len() >= CHUNK || notes >= NOTES {
+            notes = 0;
+            out.rows(Rows::Entries(std::mem::take(&mut rows))).map_err(gone)?;
+        }
+    }
+    if !rows.is_empty() {
+        out.rows(Rows::Entries(rows)).map_err(gone)?;
     }
     if listing.more {
         let shown = listing.items.len() as u64;
@@ -86,5 +101,9 @@ fn row(item: &Item) -> EntryRow {
         content: item.content.as_ref().map(|hash| hex(hash)),
         link_target: item.link_target.clone(),
         tags: item.tags.iter().map(|tag| tag.name.clone()).collect(),
+        note: item.metadata.note.clone(),
+        favourite: item.metadata.favourite,
+        hidden: item.metadata.hidden,
+        rating: item.metadata.rating,
     }
 }

@@ -1,12 +1,14 @@
 //! What commands do with an open library, whoever has it open: the daemon, or the command itself.
 
 mod batch;
+mod collections;
 mod config;
 mod devices;
 mod dump;
 mod files;
 mod invite;
 mod locations;
+mod meta;
 mod order;
 mod peers;
 mod select;
@@ -58,6 +60,8 @@ pub(crate) fn execute(
             CatalogCommand::Ls(args) => files::ls(context, &args, out),
             CatalogCommand::Find(args) => files::find(context, &args, out),
             CatalogCommand::Tag { command } => tags::run(context, command, out),
+            CatalogCommand::Collection { command } => collections::run(context, command, out),
+            CatalogCommand::Meta { command } => meta::run(context, command, out),
         },
         LibraryCommand::Status { .. } => status::run(context, out),
         LibraryCommand::Sync(args) => sync::run(context, &args, out),
@@ -72,6 +76,17 @@ pub(crate) fn execute(
 /// Nobody listens any more.
 pub(crate) fn gone(error: io::Error) -> Failure {
     Failure::output(&error)
+}
+
+/// `field=value`, each; `example` is a command that would be right.
+fn pairs<'t>(texts: &'t [String], example: &str) -> Result<Vec<(&'t str, &'t str)>, Failure> {
+    let pair = |text: &'t String| {
+        text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("{text:?} is not of the form FIELD=VALUE"))
+                .next(format!("driftless {example}"))
+        })
+    };
+    texts.iter().map(pair).collect()
 }
 
 impl<'a> Context<'a> {

@@ -3,7 +3,7 @@
 use driftless::Uuid;
 use driftless_catalog::{Catalog, NewTag, TagInfo};
 
-use super::{Context, gone};
+use super::{Context, gone, pairs};
 use crate::answer::{Answer, Record, Rows, TagRow, TaggedReport};
 use crate::args::{FileArg, TagCommand};
 use crate::failure::{Exit, Failure};
@@ -27,9 +27,7 @@ pub(super) fn run(
         }
         TagCommand::Set { tag, fields } => {
             let id = catalog.select_tag(&tag)?;
-            let fields = fields.iter().map(|field| pair(field));
-            let fields = fields.collect::<Result<Vec<_>, _>>()?;
-            catalog.set_tag_fields(id, &fields)?;
+            catalog.set_tag_fields(id, &pairs(&fields, "tag set TAG color=red")?)?;
             changed(id, &tag, "is changed")
         }
         TagCommand::Rm { tag } => {
@@ -64,14 +62,6 @@ fn changed(id: Uuid, tag: &str, what: &str) -> Answer {
 fn tagged(id: Uuid, name: String, added: bool, changed: usize, files: &[FileArg]) -> Answer {
     let (changed, files) = (changed as u64, files.len() as u64);
     Answer::Tagged(TaggedReport { id: id.to_string(), name, added, changed, files })
-}
-
-/// `field=value`.
-fn pair(text: &str) -> Result<(&str, &str), Failure> {
-    text.split_once('=').ok_or_else(|| {
-        Failure::usage(format!("{text:?} is not of the form FIELD=VALUE"))
-            .next("driftless tag set TAG color=red")
-    })
 }
 
 fn list(tags: &[TagInfo]) -> Vec<TagRow> {

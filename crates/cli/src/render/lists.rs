@@ -2,7 +2,7 @@
 
 use super::table::{Align, Table};
 use super::{short, size};
-use crate::answer::{DeviceRow, EntryRow, LocationRow, PeerRow, TagRow};
+use crate::answer::{CollectionRow, DeviceRow, EntryRow, LocationRow, PeerRow, TagRow};
 use crate::text::{bytes, count, plain};
 
 const L: Align = Align::Left;
@@ -115,6 +115,7 @@ pub(super) fn entries(rows: &[EntryRow], first: bool, colour: bool) -> String {
         ("DEVICE", L),
         ("PATH", L),
         ("TAGS", L),
+        ("NOTED", L),
     ]);
     for row in rows {
         let path = match &row.link_target {
@@ -129,9 +130,41 @@ pub(super) fn entries(rows: &[EntryRow], first: bool, colour: bool) -> String {
             plain(&row.device),
             path,
             row.tags.iter().map(|tag| plain(tag)).collect::<Vec<_>>().join(", "),
+            noted(row),
         ]);
     }
     table.render(first, colour)
+}
+
+/// What people noted about an entry, in a few words.
+fn noted(row: &EntryRow) -> String {
+    let favourite = row.favourite.then(|| "favourite".to_owned());
+    let rating = row.rating.map(|stars| format!("{stars}/5"));
+    let hidden = row.hidden.then(|| "hidden".to_owned());
+    let note = row.note.as_ref().map(|note| {
+        let line = note.lines().next().unwrap_or_default();
+        let short: String = line.chars().take(40).collect();
+        let more = if short.len() < note.len() { "…" } else { "" };
+        format!("“{}{more}”", plain(&short))
+    });
+    let all = [favourite, rating, hidden, note];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn collections(rows: &[CollectionRow], colour: bool) -> String {
+    if rows.is_empty() {
+        return "No collections yet\nnext: driftless collection create NAME\n".to_owned();
+    }
+    let mut table = Table::new(&[("NAME", L), ("MEMBERS", R), ("DESCRIPTION", L), ("ID", L)]);
+    for row in rows {
+        table.row([
+            plain(&row.name),
+            count(row.members),
+            or_dash(row.description.as_deref()),
+            short(&row.id),
+        ]);
+    }
+    table.render(true, colour)
 }
 
 fn seconds(time: &str) -> String {

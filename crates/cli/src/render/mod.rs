@@ -7,7 +7,7 @@ mod ticket;
 
 use std::io;
 
-use crate::answer::{Answer, Rows};
+use crate::answer::{Answer, Rows, TaggedReport};
 use crate::printer::Look;
 use crate::text::{bytes, count, plain, plural};
 
@@ -46,11 +46,27 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Tagged(report) => {
             let (what, on) =
                 if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };
-            let rest = report.files.saturating_sub(report.changed);
-            let rest = if rest > 0 { format!("; {} {on}", count(rest)) } else { String::new() };
             let files = plural(report.changed, "file", "files");
-            format!("{} {what} {files}{rest}\n", plain(&report.name))
+            format!("{} {what} {files}{}\n", plain(&report.name), rest(report, on))
         }
+        Answer::Collected(report) => {
+            let (what, on) = if report.added {
+                ("put into", "had been there")
+            } else {
+                ("taken out of", "had not been there")
+            };
+            let files = plural(report.changed, "file", "files");
+            format!("{files} {what} {}{}\n", plain(&report.name), rest(report, on))
+        }
+        Answer::Noted(report) => reports::noted(report),
+    }
+}
+
+/// Those of which nothing had to be changed. Copies count as one.
+fn rest(report: &TaggedReport, on: &str) -> String {
+    match report.files.saturating_sub(report.changed) {
+        0 => String::new(),
+        rest => format!("; {} {on}", count(rest)),
     }
 }
 
@@ -65,6 +81,7 @@ pub(crate) fn rows(rows: &Rows, lines: bool, first: bool, colour: bool) -> Strin
         }
         Rows::Entries(rows) => lists::entries(rows, first, colour),
         Rows::Tags(rows) => lists::tags(rows, colour),
+        Rows::Collections(rows) => lists::collections(rows, colour),
     }
 }
 

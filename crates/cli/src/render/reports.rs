@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    DoctorReport, PeerState, Registered, ScanReport, Severity, StatusReport, SyncReport,
-    VerifyReport,
+    DoctorReport, NotedReport, PeerState, Registered, ScanReport, Severity, StatusReport,
+    SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -148,6 +148,36 @@ pub(super) fn verified(report: &VerifyReport) -> String {
 pub(super) fn pairs(pairs: &BTreeMap<String, String>) -> String {
     let width = pairs.keys().map(|key| key.chars().count()).max().unwrap_or(0);
     pairs.iter().map(|(key, value)| format!("{:width$}  {}\n", plain(key), plain(value))).collect()
+}
+
+/// What is noted, a line for each field; of the fixed ones those that say something.
+pub(super) fn noted(report: &NotedReport) -> String {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut line = |name: &str, value: String| lines.push((name.to_owned(), value));
+    if let Some(note) = &report.note {
+        line("note", note.lines().map(plain).collect::<Vec<_>>().join("\n      "));
+    }
+    for (name, flag) in [("favourite", report.favourite), ("hidden", report.hidden)] {
+        if flag {
+            line(name, "yes".to_owned());
+        }
+    }
+    if let Some(stars) = report.rating {
+        line("rating", format!("{stars} of 5"));
+    }
+    for (key, value) in &report.data {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        line(&plain(key), plain(&text));
+    }
+    if !report.tags.is_empty() {
+        line("tags", plain(&report.tags.join(", ")));
+    }
+    let head = format!("{} on {}\n", plain(&report.path), plain(&report.device));
+    if lines.is_empty() {
+        return format!("{head}  nothing is noted\n");
+    }
+    let body = lines.iter().map(|(name, value)| format!("  {name}: {value}\n"));
+    head + &body.collect::<String>()
 }
 
 pub(super) fn scan(scan: &ScanReport) -> String {

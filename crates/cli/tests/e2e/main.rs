@@ -11,4 +11,5 @@ mod demo;
 mod doctor;
 mod locations;
 mod meetings;
+mod said;
 mod tour;
