@@ -67,6 +67,11 @@ pub(crate) enum Command {
         error. An error does not stop the batch; the exit code is then 1."
     )]
     Batch,
+    /// Measure how fast this is here, each figure beside what the machine could do at best
+    Bench(BenchArgs),
+    /// A device that `bench` starts
+    #[command(hide = true)]
+    BenchPeer,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -135,6 +140,18 @@ pub(crate) struct DemoArgs {
     /// Leave the devices' directories behind
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchArgs {
+    /// One benchmark: commit, bulk, index, backfill, propagation or merge [default: all]
+    pub(crate) name: Option<String>,
+    /// End within 50 seconds
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The folder to index [default: one with 20,000 files that is made for it]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -23,13 +23,15 @@ use crate::output::Output as _;
 use crate::places::{Places, Surroundings};
 use crate::printer::{Look, Printer};
 use crate::wire::Request;
-use crate::{daemon, demo, doctor, hostname};
+use crate::{bench, daemon, demo, doctor, hostname};
 
 /// Runs what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let places = || Places::new(cli.dir.clone(), &Surroundings::here());
     match cli.command {
         Command::Demo(args) => demo::run(&args, cli.json),
+        Command::Bench(args) => bench::run(&args, cli.json),
+        Command::BenchPeer => bench::serve(&places()?),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "driftless", &mut io::stdout());
             Ok(Exit::Done)

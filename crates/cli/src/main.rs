@@ -6,6 +6,7 @@
 
 mod answer;
 mod args;
+mod bench;
 mod client;
 mod commands;
 mod daemon;
@@ -14,6 +15,7 @@ mod doctor;
 mod execute;
 mod explain;
 mod failure;
+mod fleet;
 mod hostname;
 mod output;
 mod places;

@@ -78,6 +78,8 @@ fn parse(line: &[u8]) -> Step {
         | Command::Down
         | Command::Join(_)
         | Command::Batch
+        | Command::Bench(_)
+        | Command::BenchPeer
         | Command::Completions { .. } => {
             Err(Failure::usage("this command is no operation of a batch")
                 .next("driftless help batch"))

@@ -1,24 +1,20 @@
 //! `demo`: the main job, walked once on this machine with as many daemons as devices.
 
-mod device;
 mod sample;
 mod stage;
 mod story;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use crate::args::DemoArgs;
 use crate::failure::{Exit, Failure};
+use crate::fleet::{Device, existing, kill_on_signals};
 use crate::text::duration;
-use device::{Device, Slot, kill};
 use stage::Stages;
 use story::Story;
 
@@ -26,16 +22,17 @@ use story::Story;
 pub(crate) fn run(args: &DemoArgs, json: bool) -> Result<Exit, Failure> {
     let place = make_place()?;
     let folder = match &args.path {
-        Some(path) => existing(path)?,
+        Some(path) => existing(path, "driftless demo --path DIR")?,
         None => {
             let folder = place.path().join("files");
             sample::make(&folder).map_err(failed("making files to index"))?;
             folder
         }
     };
-    let devices = (1..=args.devices).map(|number| Device::new(place.path(), number));
+    let devices = (1..=args.devices.into()).map(|number| Device::new(place.path(), number));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
-    let interrupted = kill_on_signals(devices.iter().map(Device::slot).collect())?;
+    let slots = devices.iter().map(Device::slot).collect();
+    let interrupted = kill_on_signals(Arc::new(Mutex::new(slots)))?;
     let mut story = Story { devices, folder, stages: Stages::new(json) };
     let told = story.tell();
     let Story { devices, mut stages, .. } = story;
@@ -62,34 +59,6 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> Failure {
 fn make_place() -> Result<TempDir, Failure> {
     let place = tempfile::Builder::new().prefix("driftless-demo-").tempdir();
     place.map_err(failed("making a directory for the demo"))
-}
-
-fn existing(path: &std::path::Path) -> Result<PathBuf, Failure> {
-    let missing = |error: io::Error| {
-        Failure::not_found("no_path", format!("{} cannot be found: {error}", path.display()))
-            .next("driftless demo --path DIR, with a folder that exists")
-    };
-    let path = path.canonicalize().map_err(missing)?;
-    if path.is_dir() {
-        return Ok(path);
-    }
-    Err(Failure::usage(format!("{} is not a folder", path.display()))
-        .next("driftless demo --path DIR"))
-}
-
-/// A signal ends all daemons; whoever waits for one of them then learns that it is gone.
-fn kill_on_signals(daemons: Vec<Slot>) -> Result<Arc<AtomicBool>, Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed("watching for signals"))?;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    let watch = move || {
-        for _ in signals.forever() {
-            flag.store(true, Ordering::Relaxed);
-            daemons.iter().for_each(kill);
-        }
-    };
-    std::thread::Builder::new().spawn(watch).map_err(failed("watching for signals"))?;
-    Ok(interrupted)
 }
 
 fn conclude(stages: Stages, digests: &[String], json: bool) -> Result<Exit, Failure> {

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::{Device, Telling};
 use super::stage::{Counts, Stages};
 use crate::answer::{Answer, Rows};
 use crate::args::{
-    CatalogCommand, FileArg, FindArgs, InviteArgs, KindArg, LibraryCommand, LocationCommand,
-    TagCommand,
+    CatalogCommand, FileArg, FindArgs, KindArg, LibraryCommand, LocationCommand, TagCommand,
 };
 use crate::failure::{Exit, Failure};
+use crate::fleet::{Device, Telling};
 use crate::output::Collected;
 
 /// Tags that each device makes, and files on which it puts one.
@@ -64,10 +63,10 @@ impl Story {
 
     fn pair(&mut self) -> Result<Counts, Failure> {
         let first = self.first()?;
-        first.found()?;
+        first.found()?.close();
         first.up()?;
         for device in &self.devices[1..] {
-            device.join(&ticket(first)?)?;
+            device.join(&first.ticket()?)?;
             device.up()?;
         }
         Ok(Counts::of(&[("devices", self.devices.len() as u64)]))
@@ -199,14 +198,6 @@ fn differ(what: String) -> Failure {
     Failure::new(Exit::NotYet, "differ", format!("devices differ: {what}"))
         .effect("The demo's devices are its own; nothing else was touched.")
         .next("driftless demo --keep, and look at the logs")
-}
-
-fn ticket(device: &Device) -> Result<String, Failure> {
-    let args = InviteArgs { expires: "10m".to_owned(), qr: false, attend: false };
-    match device.run(LibraryCommand::Invite(args))?.answer {
-        Some(Answer::Invitation(invitation)) => Ok(invitation.ticket),
-        _ => Err(Failure::internal("an invitation is a ticket")),
-    }
 }
 
 /// Files of the first device, as any device names them.

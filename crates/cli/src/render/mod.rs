@@ -1,5 +1,6 @@
 //! Results for people: sentences and tables.
 
+mod figures;
 mod lists;
 mod reports;
 mod table;
@@ -10,6 +11,8 @@ use std::io;
 use crate::answer::{Answer, Rows, TaggedReport};
 use crate::printer::Look;
 use crate::text::{bytes, count, plain, plural};
+
+pub(crate) use figures::figures;
 
 /// A result.
 pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {

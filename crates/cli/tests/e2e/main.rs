@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod bad_input;
+mod bench;
 mod commands;
 mod common;
 mod daemon;

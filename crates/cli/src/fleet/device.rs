@@ -1,4 +1,4 @@
-//! A device of the demo: a directory, and a daemon that is a process of its own.
+//! A device: a directory, and a process of its own that has it open.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use driftless::{Library, SyncOptions, Ticket};
 use driftless_catalog::models;
 
 use crate::answer::{Answer, StatusReport, SyncReport};
-use crate::args::{LibraryCommand, SyncArgs};
+use crate::args::{InviteArgs, LibraryCommand, SyncArgs};
 use crate::client::Connection;
 use crate::execute::{Context, run_batch};
 use crate::failure::{Exit, Failure};
@@ -25,12 +25,15 @@ use crate::wire::{Request, Step};
 /// How long a daemon may take to be ready.
 const READY: Duration = Duration::from_secs(30);
 
-/// A daemon's process, if one runs.
-pub(super) type Slot = Arc<Mutex<Option<Child>>>;
+/// Lines that a process prints, as they come.
+pub(crate) type Lines = Receiver<std::io::Result<String>>;
+
+/// A device's process, if one runs.
+pub(crate) type Slot = Arc<Mutex<Option<Child>>>;
 
 /// A device.
-pub(super) struct Device {
-    pub(super) name: String,
+pub(crate) struct Device {
+    pub(crate) name: String,
     home: PathBuf,
     places: Places,
     daemon: Slot,
@@ -41,7 +44,7 @@ fn lock(slot: &Slot) -> MutexGuard<'_, Option<Child>> {
 }
 
 /// Kills a daemon at once, as a power cut would.
-pub(super) fn kill(slot: &Slot) {
+pub(crate) fn kill(slot: &Slot) {
     if let Some(mut child) = lock(slot).take() {
         // One that has ended by itself cannot be killed, which is as good.
         drop(child.kill());
@@ -49,13 +52,14 @@ pub(super) fn kill(slot: &Slot) {
     }
 }
 
-fn loopback() -> SyncOptions {
+/// Sync that stays on this machine.
+pub(crate) fn loopback() -> SyncOptions {
     let listen: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
     SyncOptions { listen: Some(listen), offline: true }
 }
 
 impl Device {
-    pub(super) fn new(place: &Path, number: u8) -> Result<Self, Failure> {
+    pub(crate) fn new(place: &Path, number: u16) -> Result<Self, Failure> {
         let name = format!("device-{number}");
         let home = place.join(&name);
         let around = Surroundings {
@@ -69,18 +73,22 @@ impl Device {
         Ok(Self { name, home, places, daemon: Slot::default() })
     }
 
-    pub(super) fn slot(&self) -> Slot {
+    /// The library's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.places.dir
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
         self.daemon.clone()
     }
 
-    /// Begins a library on this device.
-    pub(super) fn found(&self) -> Result<(), Failure> {
-        Library::create(&self.places.dir, &models(), "demo", &self.name)?.close();
-        Ok(())
+    /// Begins a library on this device, and has it open.
+    pub(crate) fn found(&self) -> Result<Library, Failure> {
+        Ok(Library::create(&self.places.dir, &models(), "on one machine", &self.name)?)
     }
 
     /// Joins the library of a ticket.
-    pub(super) fn join(&self, ticket: &str) -> Result<(), Failure> {
+    pub(crate) fn join(&self, ticket: &str) -> Result<(), Failure> {
         let ticket = Ticket::parse(ticket)?;
         let (dir, yes) = (&self.places.dir, |_, _: &str| true);
         driftless::join(dir, &models(), &ticket, &self.name, &loopback(), yes)?.close();
@@ -88,7 +96,13 @@ impl Device {
     }
 
     /// Starts the daemon, and waits until it is ready.
-    pub(super) fn up(&self) -> Result<(), Failure> {
+    pub(crate) fn up(&self) -> Result<(), Failure> {
+        self.start(&["up", "--offline", "--listen", "127.0.0.1:0", "--tied"]).map(drop)
+    }
+
+    /// Starts the program with these words in a process of its own, which has to end with its
+    /// standard input, and waits until it says that it is ready: the line, and what follows it.
+    pub(crate) fn start(&self, words: &[&str]) -> Result<(String, Lines), Failure> {
         let failed =
             |error: std::io::Error| Failure::io(&format!("starting {}", self.name), &error);
         let log = File::create(self.log()).map_err(failed)?;
@@ -96,13 +110,14 @@ impl Device {
         let mut child = Command::new(program)
             .arg("--dir")
             .arg(&self.places.dir)
-            .args(["--json", "up", "--offline", "--listen", "127.0.0.1:0", "--tied"])
+            .arg("--json")
+            .args(words)
             .env("XDG_RUNTIME_DIR", self.home.join("run"))
             .env("XDG_STATE_HOME", self.home.join("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            // A signal from the keyboard is for the demo, which ends its devices in order.
+            // A signal from the keyboard is for whoever started it, who ends its devices in order.
             .process_group(0)
             .spawn()
             .map_err(failed)?;
@@ -114,21 +129,26 @@ impl Device {
         }
     }
 
-    fn await_ready(&self, output: ChildStdout) -> Result<(), Failure> {
-        let (send, first) = channel();
+    fn await_ready(&self, output: ChildStdout) -> Result<(String, Lines), Failure> {
+        let (send, lines) = channel();
         std::thread::spawn(move || {
-            let mut line = String::new();
-            let read = BufReader::new(output).read_line(&mut line);
-            // If it took too long nobody waits any more.
-            drop(send.send(read.map(|_| line)));
-        });
-        match first.recv_timeout(READY) {
-            Ok(Ok(line)) if line.contains("\"ready\":true") => Ok(()),
-            Ok(_) => Err(self.not_ready("did not start")),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(self.not_ready("took too long to start"))
+            for line in BufReader::new(output).lines() {
+                // If nobody listens any more, nothing else is left to be done either.
+                if send.send(line).is_err() {
+                    break;
+                }
             }
+        });
+        match lines.recv_timeout(READY) {
+            Ok(Ok(line)) if line.contains("\"ready\":true") => Ok((line, lines)),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.not_ready("did not start")),
+            Err(RecvTimeoutError::Timeout) => Err(self.not_ready("took too long to start")),
         }
+    }
+
+    /// The number of the process that runs, if one does.
+    pub(crate) fn process(&self) -> Option<u32> {
+        lock(&self.daemon).as_ref().map(Child::id)
     }
 
     fn not_ready(&self, what: &str) -> Failure {
@@ -137,8 +157,8 @@ impl Device {
             Ok(log) => log.lines().rev().take(3).collect::<Vec<_>>().join(" / "),
             Err(error) => error.to_string(),
         };
-        Failure::new(Exit::Failed, "demo", format!("{} {what}: {last}", self.name))
-            .effect("The demo's directories are its own; nothing else was touched.")
+        Failure::new(Exit::Failed, "device", format!("{} {what}: {last}", self.name))
+            .effect("The directories of these devices are their own; nothing else was touched.")
             .next("driftless demo --keep, and look at the logs")
     }
 
@@ -147,7 +167,7 @@ impl Device {
     }
 
     /// Kills the daemon.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         kill(&self.daemon);
     }
 
@@ -156,7 +176,7 @@ impl Device {
     }
 
     /// Runs a command at the daemon; what it tells of its progress goes to `out`.
-    pub(super) fn run_telling(
+    pub(crate) fn run_telling(
         &self,
         command: LibraryCommand,
         out: &mut dyn Output,
@@ -165,15 +185,24 @@ impl Device {
     }
 
     /// Runs a command at the daemon.
-    pub(super) fn run(&self, command: LibraryCommand) -> Result<Collected, Failure> {
+    pub(crate) fn run(&self, command: LibraryCommand) -> Result<Collected, Failure> {
         let mut collected = Collected::default();
         self.run_telling(command, &mut collected)?;
         Ok(collected)
     }
 
+    /// A ticket for one more device, from the daemon.
+    pub(crate) fn ticket(&self) -> Result<String, Failure> {
+        let args = InviteArgs { expires: "10m".to_owned(), qr: false, attend: false };
+        match self.run(LibraryCommand::Invite(args))?.answer {
+            Some(Answer::Invitation(invitation)) => Ok(invitation.ticket),
+            _ => Err(Failure::internal("an invitation is a ticket")),
+        }
+    }
+
     /// Runs many operations, each its own commit: at the daemon, or without one if it was killed.
     /// All have to go well.
-    pub(super) fn batch(&self, commands: Vec<LibraryCommand>) -> Result<(), Failure> {
+    pub(crate) fn batch(&self, commands: Vec<LibraryCommand>) -> Result<(), Failure> {
         let mut collected = Collected::default();
         let running = lock(&self.daemon).is_some();
         let exit = if running {
@@ -187,14 +216,14 @@ impl Device {
             (Exit::Done, _) => Ok(()),
             (_, line) => Err(Failure::new(
                 Exit::Failed,
-                "demo",
+                "device",
                 format!("an operation on {} failed: {}", self.name, line.map_or("", |line| line)),
             )),
         }
     }
 
     /// Waits until everybody has everything; fails if that takes too long.
-    pub(super) fn sync(&self, seconds: f64, out: &mut dyn Output) -> Result<(), Failure> {
+    pub(crate) fn sync(&self, seconds: f64, out: &mut dyn Output) -> Result<(), Failure> {
         let mut collected = Telling { out, kept: Collected::default() };
         let args = SyncArgs { wait: seconds, reachable: false, offline: true };
         self.run_telling(LibraryCommand::Sync(args), &mut collected)?;
@@ -202,14 +231,14 @@ impl Device {
             Some(Answer::Sync(SyncReport { done: true, .. })) => Ok(()),
             _ => Err(Failure::new(
                 Exit::NotYet,
-                "demo",
+                "device",
                 format!("{} and the others were not in sync after {seconds} s", self.name),
             )
             .next("driftless demo --keep, and look at the logs")),
         }
     }
 
-    pub(super) fn status(&self) -> Result<StatusReport, Failure> {
+    pub(crate) fn status(&self) -> Result<StatusReport, Failure> {
         match self.run(LibraryCommand::Status { watch: false })?.answer {
             Some(Answer::Status(status)) => Ok(*status),
             _ => Err(Failure::internal("status gives a status")),
@@ -217,7 +246,7 @@ impl Device {
     }
 
     /// The digest over all models.
-    pub(super) fn digest(&self) -> Result<String, Failure> {
+    pub(crate) fn digest(&self) -> Result<String, Failure> {
         match self.run(LibraryCommand::Digest)?.answer {
             Some(Answer::Digests(mut digests)) => digests
                 .remove("all")
@@ -234,9 +263,9 @@ impl Drop for Device {
 }
 
 /// Hands progress on, and keeps the rest.
-pub(super) struct Telling<'a> {
-    pub(super) out: &'a mut dyn Output,
-    pub(super) kept: Collected,
+pub(crate) struct Telling<'a> {
+    pub(crate) out: &'a mut dyn Output,
+    pub(crate) kept: Collected,
 }
 
 impl Output for Telling<'_> {
