@@ -34,6 +34,7 @@ mod collections;
 mod error;
 mod find;
 mod fold;
+mod forest;
 mod index;
 mod item;
 mod links;
