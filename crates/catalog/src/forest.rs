@@ -9,14 +9,19 @@
 //! 2. Of every ring, the tag with the least id stands under nothing: one edge is cut, and nobody is
 //!    hidden.
 //! 3. From the top down, tags with equal names in the same place are one tag. The one with the least
-//!    id, mostly the oldest, is its **canonical** one; the others are **aliases** of it. What is under
-//!    an alias is under the canonical tag.
+//!    id, mostly the oldest, is its **canonical** one (but one that a person made goes before a system
+//!    tag); the others are **aliases** of it. What is under an alias is under the canonical tag.
 //!
 //! Nothing of it is written anywhere: a tag that is renamed or moved back takes its own place again.
 
 use std::collections::{BTreeMap, HashMap};
 
 use driftless::Uuid;
+use driftless::rusqlite::{Connection, OptionalExtension as _};
+
+use crate::error::CatalogError;
+use crate::item::{TagName, shown, uuid};
+use crate::models::Tag;
 
 /// A tag as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +48,27 @@ pub(crate) struct Forest {
     aliases: HashMap<Uuid, Vec<Uuid>>,
 }
 
+/// What is canonical among equal names: the least.
+pub(crate) fn rank(tag: Uuid) -> (bool, Uuid) {
+    (Tag::system_with_id(tag).is_some(), tag)
+}
+
 impl Forest {
+    /// The forest of all tags.
+    pub(crate) fn load(db: &Connection) -> Result<Self, CatalogError> {
+        let mut select = db.prepare_cached("SELECT id, name, parent FROM tag")?;
+        let mut rows = select.query([])?;
+        let mut tags = Vec::new();
+        while let Some(row) = rows.next()? {
+            tags.extend(shown(|| {
+                let parent: Option<[u8; 16]> = row.get(2)?;
+                let parent = parent.map(Uuid::from_bytes);
+                Ok(Kept { id: uuid(row, 0)?, name: row.get(1)?, parent })
+            })?);
+        }
+        Ok(Self::new(&tags))
+    }
+
     pub(crate) fn new(tags: &[Kept]) -> Self {
         let cut = Parents::new(tags).cut();
         let names: HashMap<Uuid, &str> = tags.iter().map(|tag| (tag.id, &*tag.name)).collect();
@@ -59,7 +84,7 @@ impl Forest {
                 named.entry(names[&id]).or_default().push(id);
             }
             for (_, mut same) in named {
-                same.sort_unstable();
+                same.sort_unstable_by_key(|id| rank(*id));
                 let under = same.iter().filter_map(|id| below.remove(&Some(*id))).flatten();
                 levels.push((Some(same[0]), under.collect()));
                 forest.place(parent, &same);
@@ -109,6 +134,50 @@ impl Forest {
         }
         false
     }
+}
+
+/// Tags as they show on things. The forest is made only if there are names that are not alone.
+#[derive(Default)]
+pub(crate) struct Aliases(Option<Option<Forest>>);
+
+impl Aliases {
+    /// The canonical ones of these tags, each once.
+    pub(crate) fn resolve(
+        &mut self,
+        db: &Connection,
+        tags: Vec<TagName>,
+    ) -> Result<Vec<TagName>, CatalogError> {
+        if tags.is_empty() {
+            return Ok(tags);
+        }
+        let forest = match &mut self.0 {
+            Some(forest) => forest,
+            unknown => unknown.insert(shared_names(db)?.then(|| Forest::load(db)).transpose()?),
+        };
+        let Some(forest) = forest else { return Ok(tags) };
+        let mut resolved: Vec<TagName> = Vec::with_capacity(tags.len());
+        for tag in tags {
+            let id = forest.canonical(tag.id);
+            if resolved.iter().all(|other| other.id != id) {
+                let one = if id == tag.id { Some(tag) } else { tag_name(db, id)? };
+                resolved.extend(one);
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+fn shared_names(db: &Connection) -> Result<bool, CatalogError> {
+    let mut select = db.prepare_cached("SELECT 1 FROM tag GROUP BY name HAVING count(*) > 1")?;
+    Ok(select.exists([])?)
+}
+
+fn tag_name(db: &Connection, id: Uuid) -> Result<Option<TagName>, CatalogError> {
+    let mut select = db.prepare_cached("SELECT name, color FROM tag WHERE id = ?1")?;
+    let found = select.query_row([id.as_bytes()], |row| {
+        Ok(TagName { id, name: row.get(0)?, color: row.get(1)? })
+    });
+    Ok(found.optional()?)
 }
 
 /// Who is under whom, as it is kept.

@@ -4,6 +4,7 @@ use driftless::rusqlite::{Connection, Error, Row, ToSql};
 use driftless::{DeviceId, Uuid};
 
 use crate::error::CatalogError;
+use crate::forest::Aliases;
 use crate::links::is_there;
 use crate::metadata::{Metadata, metadata_of};
 use crate::models::{EntryKind, Subject};
@@ -121,6 +122,7 @@ pub(crate) struct Loader<'db> {
     db: &'db Connection,
     owners: Owners,
     paths: Paths<'db>,
+    aliases: Aliases,
     /// Whether anything is noted about anything.
     noted: bool,
 }
@@ -128,7 +130,13 @@ pub(crate) struct Loader<'db> {
 impl<'db> Loader<'db> {
     pub(crate) fn new(db: &'db Connection) -> Result<Self, CatalogError> {
         let noted = db.prepare_cached("SELECT 1 FROM user_metadata")?.exists([])?;
-        Ok(Self { db, owners: Owners::load(db)?, paths: Paths::new(db), noted })
+        Ok(Self {
+            db,
+            owners: Owners::load(db)?,
+            paths: Paths::new(db),
+            aliases: Aliases::default(),
+            noted,
+        })
     }
 
     pub(crate) fn owners(&self) -> &Owners {
@@ -195,8 +203,8 @@ impl<'db> Loader<'db> {
         Ok(Some(item))
     }
 
-    fn add_what_is_said(&self, item: &mut Item) -> Result<(), CatalogError> {
-        item.tags = tags_on(self.db, item.id, item.content.as_ref())?;
+    fn add_what_is_said(&mut self, item: &mut Item) -> Result<(), CatalogError> {
+        item.tags = tags_on(self.db, &mut self.aliases, item.id, item.content.as_ref())?;
         if self.noted {
             item.metadata = metadata_of(self.db, item.id, item.content.as_ref())?;
         }
@@ -267,9 +275,11 @@ pub(crate) fn text_and_bytes(bytes: Vec<u8>) -> (String, Option<Vec<u8>>) {
     }
 }
 
-/// The tags on an entry or location and on its content; those that are there, each once.
+/// The tags on an entry or location and on its content; those that are there, as people see them, each
+/// once.
 pub(crate) fn tags_on(
     db: &Connection,
+    aliases: &mut Aliases,
     id: Uuid,
     content: Option<&[u8; 32]>,
 ) -> Result<Vec<TagName>, CatalogError> {
@@ -286,6 +296,7 @@ pub(crate) fn tags_on(
         let tag = || Ok(TagName { id: uuid(row, 0)?, name: row.get(1)?, color: row.get(2)? });
         tags.extend(shown(tag)?);
     }
+    let mut tags = aliases.resolve(db, tags)?;
     tags.sort_by(|a, b| natural_order(&a.name, &b.name).then(a.id.cmp(&b.id)));
     Ok(tags)
 }

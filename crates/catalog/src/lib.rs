@@ -48,6 +48,8 @@ mod paths;
 mod resolve;
 pub mod scan;
 mod select;
+mod tag_merge;
+mod tag_select;
 mod tagging;
 mod tags;
 pub mod watch;

@@ -16,6 +16,7 @@ use driftless::{RecordKey, Syncable as _, Uuid, WriteTx};
 use crate::bounds::{MAX_LONG_TEXT, MAX_TEXT, check_length, invalid};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::forest::Aliases;
 use crate::item::{Item, TagName, shown, tags_on};
 use crate::links::is_there;
 use crate::models::{MetadataField, Subject, UserMetadata};
@@ -69,7 +70,7 @@ impl Catalog<'_> {
             Ok(Noted {
                 metadata: metadata_of(db, item.id, item.content.as_ref())?,
                 data,
-                tags: tags_on(db, item.id, item.content.as_ref())?,
+                tags: tags_on(db, &mut Aliases::default(), item.id, item.content.as_ref())?,
             })
         })
     }

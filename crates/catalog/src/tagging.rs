@@ -4,6 +4,7 @@ use driftless::Uuid;
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::forest::Aliases;
 use crate::item::{Item, TagName, tags_on};
 use crate::links::{add, all_subjects_of, remove, subjects_of};
 use crate::models::Tagging;
@@ -28,6 +29,6 @@ impl Catalog<'_> {
 
     /// The tags on something, on its content or on itself, as they are now.
     pub fn tags_of(&self, item: &Item) -> Result<Vec<TagName>, CatalogError> {
-        self.read(|db| tags_on(db, item.id, item.content.as_ref()))
+        self.read(|db| tags_on(db, &mut Aliases::default(), item.id, item.content.as_ref()))
     }
 }

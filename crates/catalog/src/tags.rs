@@ -1,13 +1,13 @@
 //! Tags themselves.
 //!
-//! Names are not ids: of several tags with one name the first stands for all, those of people before
-//! the system's, then the oldest; on every device the same.
+//! Names are not ids, but people go by them: tags with one name in one place are one tag to them, and
+//! what is done to it by name is done to all of them. See [`crate::forest`].
 //!
 //! System tags exist without being made: they can be selected and put on things at once, and their
 //! record is written with the first use. Its id follows from the name, so that two devices that use
 //! one before they meet have made the same.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use driftless::rusqlite::Connection;
 use driftless::{Uuid, WriteTx};
@@ -15,13 +15,14 @@ use driftless::{Uuid, WriteTx};
 use crate::bounds::{MAX_LONG_TEXT, MAX_TEXT, check_length, check_name, invalid, some};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::forest::Forest;
 use crate::item::{shown, uuid};
 use crate::links::{AT_ONCE, is_there};
 use crate::models::{Tag, Tagging};
 use crate::natural::natural_order;
-use crate::select::{exactly_one, ids_like, name_of, named};
+use crate::tag_select::group;
 
-/// How many tags above one are looked at. Concurrent moves can make a ring.
+/// How many tags above one are looked at, one by one. Concurrent moves can make a ring.
 const MAX_DEPTH: usize = 1_000;
 
 /// What a new tag is to be.
@@ -49,11 +50,12 @@ impl NewTag {
 /// A tag, and on how much it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagInfo {
-    /// The tag.
+    /// The tag, under the canonical tag under which it shows.
     pub tag: Tag,
-    /// The contents, entries and locations that it is on, of those that are anywhere.
+    /// The contents, entries and locations that it is on, of those that are anywhere; of a canonical
+    /// tag, also those that its aliases are on.
     pub subjects: u64,
-    /// The tag of the same name that stands for all of them, if it is another one.
+    /// The canonical tag that it is one with, if that is another one.
     pub alias_of: Option<Uuid>,
 }
 
@@ -90,25 +92,12 @@ impl Catalog<'_> {
             }
             let order = |a: &TagInfo, b: &TagInfo| natural_order(&a.tag.name, &b.tag.name);
             tags.sort_by(|a, b| order(a, b).then(a.tag.id.cmp(&b.tag.id)));
-            note_aliases(&mut tags);
+            show_forest(db, &mut tags)?;
             Ok(tags)
         })
     }
 
-    /// The tags that a selector means: the one with this id or unique prefix of an id, else all with
-    /// exactly this name, first the one that stands for them. A system tag's name means that tag,
-    /// whether or not it is in use.
-    pub fn select_tags(&self, selector: &str) -> Result<Vec<Uuid>, CatalogError> {
-        self.read(|db| select(db, selector))
-    }
-
-    /// The tag that a selector means, for changing it: of several with the same name the one that
-    /// stands for them.
-    pub fn select_tag(&self, selector: &str) -> Result<Uuid, CatalogError> {
-        self.read(|db| select_one(db, selector))
-    }
-
-    /// Creates a tag. Another one may have the same name: names are not ids.
+    /// Creates a tag. If there is one with this name in this place, people see the two as one.
     pub fn create_tag(&self, new: NewTag) -> Result<Uuid, CatalogError> {
         check_name("a tag", &new.name)?;
         check_kind(new.kind.as_deref().unwrap_or_default())?;
@@ -136,12 +125,27 @@ impl Catalog<'_> {
 
     /// Sets fields of a tag in one transaction; see [`Catalog::set_tag`].
     pub fn set_tag_fields(&self, tag: Uuid, fields: &[(&str, &str)]) -> Result<(), CatalogError> {
+        self.set_tags_fields(&[tag], fields)
+    }
+
+    /// Sets fields of tags that are one to people in one transaction; see [`Catalog::set_tag`].
+    pub fn set_tags_fields(
+        &self,
+        tags: &[Uuid],
+        fields: &[(&str, &str)],
+    ) -> Result<(), CatalogError> {
         let own = |(field, value): &(&str, &str)| ((*field).to_owned(), (*value).to_owned());
         let fields: Vec<(String, String)> = fields.iter().map(own).collect();
+        let tags = tags.to_vec();
         self.library.write(move |tx| {
-            ensure(tx, tag)?;
-            for (field, value) in fields {
-                set(tx, tag, &field, value)?;
+            // As they stand before any of them is moved.
+            let fields = fields.into_iter().map(|(field, value)| read(tx.db(), field, value));
+            let fields = fields.collect::<Result<Vec<_>, CatalogError>>()?;
+            for tag in tags {
+                ensure(tx, tag)?;
+                for field in &fields {
+                    set(tx, tag, field)?;
+                }
             }
             Ok(())
         })
@@ -150,68 +154,118 @@ impl Catalog<'_> {
     /// Deletes a tag; it then shows on nothing. Tags under it stay, under nothing. A system tag is
     /// taken off everything before: it can come back by being used again, and is then on that alone.
     pub fn delete_tag(&self, tag: Uuid) -> Result<(), CatalogError> {
-        if Tag::system_with_id(tag).is_some() {
+        self.delete_tags(&[tag])
+    }
+
+    /// Deletes tags that are one to people; see [`Catalog::delete_tag`].
+    pub fn delete_tags(&self, tags: &[Uuid]) -> Result<(), CatalogError> {
+        let system = tags.iter().copied().filter(|tag| Tag::system_with_id(*tag).is_some());
+        for tag in system {
             while self.library.write(move |tx| take_off(tx, tag))? >= AT_ONCE {}
         }
+        let tags = tags.to_vec();
         self.library.write(move |tx| {
-            expect_tag(tx.db(), tag)?;
-            tx.delete::<Tag>(tag)?;
+            for tag in tags {
+                expect_tag(tx.db(), tag)?;
+                tx.delete::<Tag>(tag)?;
+            }
             Ok(())
         })
     }
 }
 
-fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &str, value: String) -> Result<(), CatalogError> {
-    let change: Box<dyn FnOnce(&mut Tag)> = match field {
-        "name" | "kind" if Tag::system_with_id(tag).is_some() => {
-            let why = "the tags that every library has keep theirs; create one of your own";
-            return Err(invalid(if field == "name" { "name" } else { "kind" }, why));
-        }
+/// A field and what it is to be.
+enum Field {
+    Name(String),
+    Kind(Option<String>),
+    Color(Option<String>),
+    Description(Option<String>),
+    Parent(Option<Uuid>),
+}
+
+fn read(db: &Connection, field: String, value: String) -> Result<Field, CatalogError> {
+    Ok(match &*field {
         "name" => {
             check_name("a tag", &value)?;
-            Box::new(|tag| tag.name = value)
+            Field::Name(value)
         }
         "color" => {
             check_length("color", &value, MAX_TEXT)?;
-            Box::new(|tag| tag.color = some(value))
+            Field::Color(some(value))
         }
         "kind" => {
             check_kind(&value)?;
-            Box::new(|tag| tag.kind = some(value))
+            Field::Kind(some(value))
         }
         "description" => {
             check_length("description", &value, MAX_LONG_TEXT)?;
-            Box::new(|tag| tag.description = some(value))
+            Field::Description(some(value))
         }
         "parent" => {
-            let parent = some(value).map(|text| select_one(tx.db(), &text)).transpose()?;
-            if let Some(parent) = parent {
-                ensure(tx, parent)?;
-                refuse_cycle(tx.db(), tag, parent)?;
-            }
-            Box::new(move |tag| tag.parent = parent)
+            let parent = some(value).map(|text| group(db, &text)).transpose()?;
+            Field::Parent(parent.and_then(|group| group.first().copied()))
         }
-        other => {
-            let why = format!("a tag has no field {other:?}; it has {FIELDS}");
+        _ => {
+            let why = format!("a tag has no field {field:?}; it has {FIELDS}");
             return Err(CatalogError::Invalid { what: "field", why });
         }
-    };
-    Ok(tx.update(tag, change)?)
+    })
 }
 
-/// The tags that have a name in common with the one that stands for them.
-fn note_aliases(tags: &mut [TagInfo]) {
-    let mut first: BTreeMap<String, Uuid> = BTreeMap::new();
-    for info in tags.iter() {
-        let stands = first.entry(info.tag.name.clone()).or_insert(info.tag.id);
-        if rank(info.tag.id) < rank(*stands) {
-            *stands = info.tag.id;
+fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &Field) -> Result<(), CatalogError> {
+    match field {
+        Field::Name(_) | Field::Kind(_) if Tag::system_with_id(tag).is_some() => {
+            let what = if matches!(field, Field::Name(_)) { "name" } else { "kind" };
+            return Err(invalid(
+                what,
+                "the tags that every library has keep theirs; create one of your own",
+            ));
+        }
+        Field::Parent(Some(parent)) => {
+            ensure(tx, *parent)?;
+            refuse_cycle(tx.db(), tag, *parent)?;
+        }
+        _ => {}
+    }
+    Ok(tx.update(tag, |tag: &mut Tag| match field {
+        Field::Name(name) => tag.name.clone_from(name),
+        Field::Kind(kind) => tag.kind.clone_from(kind),
+        Field::Color(color) => tag.color.clone_from(color),
+        Field::Description(description) => tag.description.clone_from(description),
+        Field::Parent(parent) => tag.parent = *parent,
+    })?)
+}
+
+/// Puts tags where people see them.
+fn show_forest(db: &Connection, tags: &mut [TagInfo]) -> Result<(), CatalogError> {
+    let forest = Forest::load(db)?;
+    for info in tags {
+        let Some(place) = forest.place_of(info.tag.id) else { continue };
+        (info.tag.parent, info.alias_of) = (place.parent, place.alias_of);
+        let one = forest.one_with(info.tag.id);
+        if place.alias_of.is_none() && one.len() > 1 {
+            info.subjects = subjects_of_all(db, &one)?;
         }
     }
-    for info in tags {
-        let stands = first.get(&info.tag.name).copied();
-        info.alias_of = stands.filter(|stands| *stands != info.tag.id);
+    Ok(())
+}
+
+/// How much at least one of these tags is on.
+fn subjects_of_all(db: &Connection, tags: &[Uuid]) -> Result<u64, CatalogError> {
+    let mut select = db.prepare_cached(
+        "SELECT content, entry FROM tagging AS g WHERE g.tag = ?1 AND ( \
+           EXISTS (SELECT 1 FROM entry AS e WHERE e.content = g.content) \
+           OR EXISTS (SELECT 1 FROM entry AS e WHERE e.id = g.entry) \
+           OR EXISTS (SELECT 1 FROM location AS l WHERE l.id = g.entry))",
+    )?;
+    let mut subjects: BTreeSet<(Option<Vec<u8>>, Option<Vec<u8>>)> = BTreeSet::new();
+    for tag in tags {
+        let mut rows = select.query([tag.as_bytes()])?;
+        while let Some(row) = rows.next()? {
+            subjects.extend(shown(|| Ok((row.get(0)?, row.get(1)?)))?);
+        }
     }
+    Ok(u64::try_from(subjects.len()).unwrap_or(u64::MAX))
 }
 
 /// Takes a tag off things, not more than one transaction should. Returns off how many.
@@ -255,18 +309,22 @@ fn expect_tag(db: &Connection, tag: Uuid) -> Result<(), CatalogError> {
     }
 }
 
-/// Refuses a parent that is the tag itself or lies under it. What concurrent moves have made of the
-/// tags above the parent ends the search, not this write.
+/// Refuses a parent that is the tag itself or stands under it.
 fn refuse_cycle(db: &Connection, tag: Uuid, parent: Uuid) -> Result<(), CatalogError> {
     let mut at = Some(parent);
     for _ in 0..MAX_DEPTH {
         match at {
             None => return Ok(()),
-            Some(above) if above == tag => return Err(CatalogError::TagCycle { tag, parent }),
+            Some(above) if above == tag => break,
             Some(above) => at = parent_of(db, above)?,
         }
     }
-    Ok(())
+    // It is so as it is kept. Where moves that were made at one time have made a ring, it need not be so
+    // as it shows.
+    match parent == tag || Forest::load(db)?.is_within(parent, tag) {
+        true => Err(CatalogError::TagCycle { tag, parent }),
+        false => Ok(()),
+    }
 }
 
 fn parent_of(db: &Connection, tag: Uuid) -> Result<Option<Uuid>, CatalogError> {
@@ -274,47 +332,4 @@ fn parent_of(db: &Connection, tag: Uuid) -> Result<Option<Uuid>, CatalogError> {
     let mut rows = select.query([tag.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(shown(|| uuid(row, 0))?)
-}
-
-fn select(db: &Connection, text: &str) -> Result<Vec<Uuid>, CatalogError> {
-    let named = all_named(db, text)?;
-    let like = ids_like(db, "tag", text, 100)?;
-    match (like.as_slice(), named.as_slice()) {
-        ([], []) => Err(CatalogError::NotFound { what: "tag", given: text.to_owned() }),
-        ([], _) => Ok(named),
-        ([id], []) => Ok(vec![*id]),
-        // A name of hex digits that is also a prefix of an id.
-        _ => {
-            let mut fits = like;
-            fits.extend(named);
-            fits.sort_unstable();
-            fits.dedup();
-            let name = |id: &Uuid| name_of(db, "tag", *id);
-            let names = fits.iter().map(name).collect::<Result<Vec<_>, _>>()?;
-            let fits = fits.into_iter().zip(names).collect();
-            let one = exactly_one("tag", text, fits, |(id, name)| (id.to_string(), name.clone()))?;
-            Ok(vec![one.0])
-        }
-    }
-}
-
-fn select_one(db: &Connection, text: &str) -> Result<Uuid, CatalogError> {
-    let fits = select(db, text)?;
-    let none = || CatalogError::NotFound { what: "tag", given: text.to_owned() };
-    fits.first().copied().ok_or_else(none)
-}
-
-/// The tags with exactly this name, the one that stands for them first.
-fn all_named(db: &Connection, name: &str) -> Result<Vec<Uuid>, CatalogError> {
-    let mut ids = named(db, "tag", name)?;
-    ids.sort_by_key(|id| rank(*id));
-    if ids.is_empty() {
-        ids.extend(Tag::system(name).map(|tag| tag.id));
-    }
-    Ok(ids)
-}
-
-/// The least of those with one name stands for them.
-fn rank(tag: Uuid) -> (bool, Uuid) {
-    (Tag::system_with_id(tag).is_some(), tag)
 }

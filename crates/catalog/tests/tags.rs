@@ -128,7 +128,9 @@ fn selectors() {
     assert_eq!(catalog.select_tag("work").unwrap(), old);
     assert_eq!(catalog.select_tag("beef").unwrap(), hex);
     let full = new.to_string();
-    assert_eq!(catalog.select_tags(&full).unwrap(), [new]);
+    assert_eq!(catalog.select_tags(&full).unwrap(), [old, new], "one tag to people");
+    assert_eq!(catalog.select_tag_group(&full).unwrap(), [new], "an alias by its id");
+    assert_eq!(catalog.select_tag_group(&old.to_string()).unwrap(), [old, new]);
     assert_eq!(catalog.select_tag(&full[..35]).unwrap(), new);
     // What all three begin with is ambiguous.
     let Err(CatalogError::Ambiguous { candidates, .. }) = catalog.select_tag(&full[..4]) else {

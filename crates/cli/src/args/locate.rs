@@ -145,6 +145,14 @@ pub(crate) enum TagCommand {
         /// A tag: its name, its id, or the first digits of that
         tag: String,
     },
+    /// Make one tag of two: what carries either is found by the second's name
+    Merge {
+        /// The tag that is then called and stands as the other: its name, its id, or the first digits
+        /// of that
+        from: String,
+        /// The other tag: its name, its id, or the first digits of that
+        into: String,
+    },
     /// List the tags
     Ls,
     /// Put a tag on files

@@ -31,6 +31,7 @@ pub(super) fn touches(command: &LibraryCommand) -> Option<Touches> {
             (vec![], named.chain([tag.as_str()]).collect())
         }
         TagCommand::Rm { tag } | TagCommand::Remove { tag, .. } => (vec![], vec![tag]),
+        TagCommand::Merge { from, into } => (vec![], vec![from, into]),
         TagCommand::Add { tag, .. } => (vec![tag], vec![]),
         TagCommand::Ls => return None,
     };

@@ -26,14 +26,19 @@ pub(super) fn run(
             changed(catalog.create_tag(new)?, &name, "is created")
         }
         TagCommand::Set { tag, fields } => {
-            let id = catalog.select_tag(&tag)?;
-            catalog.set_tag_fields(id, &pairs(&fields, "tag set TAG color=red")?)?;
-            changed(id, &tag, "is changed")
+            let ids = catalog.select_tag_group(&tag)?;
+            catalog.set_tags_fields(&ids, &pairs(&fields, "tag set TAG color=red")?)?;
+            changed(first(&ids)?, &tag, "is changed")
         }
         TagCommand::Rm { tag } => {
-            let id = catalog.select_tag(&tag)?;
-            catalog.delete_tag(id)?;
-            changed(id, &tag, "is deleted")
+            let ids = catalog.select_tag_group(&tag)?;
+            catalog.delete_tags(&ids)?;
+            changed(first(&ids)?, &tag, "is deleted")
+        }
+        TagCommand::Merge { from, into } => {
+            let (ids, id) = (catalog.select_tag_group(&from)?, catalog.select_tag(&into)?);
+            catalog.merge_tags(&ids, id)?;
+            changed(id, &from, &format!("is one with {into} now"))
         }
         TagCommand::Add { tag, files } => {
             let id = catalog.select_tag(&tag)?;
@@ -43,16 +48,17 @@ pub(super) fn run(
         }
         TagCommand::Remove { tag, files } => {
             let ids = catalog.select_tags(&tag)?;
-            let Some(id) = ids.first().copied() else {
-                return Err(Failure::internal("a selector that fits nothing fits"));
-            };
             let items = catalog.resolve_all(&files)?;
             let changed = catalog.untag_paths(&ids, &items)?;
-            tagged(id, tag, false, changed, &files)
+            tagged(first(&ids)?, tag, false, changed, &files)
         }
     };
     out.answer(answer).map_err(gone)?;
     Ok(Exit::Done)
+}
+
+fn first(ids: &[Uuid]) -> Result<Uuid, Failure> {
+    ids.first().copied().ok_or_else(|| Failure::internal("a selector that fits nothing fits"))
 }
 
 fn changed(id: Uuid, tag: &str, what: &str) -> Answer {

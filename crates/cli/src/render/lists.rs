@@ -186,17 +186,14 @@ pub(super) fn tags(rows: &[TagRow], colour: bool) -> String {
         ("DESCRIPTION", L),
         ("ID", L),
     ]);
-    for row in rows {
+    // What is one tag to people is one row.
+    for row in rows.iter().filter(|row| row.alias_of.is_none()) {
         let parent = row.parent.as_deref().map(|parent| {
             let named = rows.iter().find(|tag| tag.id == parent);
             named.map_or(parent, |tag| &tag.name)
         });
-        let name = match &row.alias_of {
-            Some(_) => format!("{} (again)", plain(&row.name)),
-            None => plain(&row.name),
-        };
         table.row([
-            name,
+            plain(&row.name),
             or_dash(row.color.as_deref()),
             count(row.subjects),
             or_dash(parent),
