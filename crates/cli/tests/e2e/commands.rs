@@ -214,6 +214,32 @@ fn what_is_odd_in_a_tree_is_told_and_never_fatal() {
 }
 
 #[test]
+fn tags_with_one_name_are_one_and_others_can_be_merged() {
+    let world = World::new();
+    let one = world.founder("one");
+    let folder = world.folder("files", &[("a", "one"), ("b", "two"), ("c", "three")]);
+    one.ok(&["location", "add", folder.to_str().unwrap()]);
+    for (tag, file) in [("Holiday", "a"), ("Holiday", "b"), ("trip", "c")] {
+        let id = one.ok(&["tag", "create", tag])["id"].as_str().unwrap().to_owned();
+        one.ok(&["tag", "add", &id, folder.join(file).to_str().unwrap()]);
+    }
+    let found = |name: &str| one.ok(&["find", "--tag", name]).as_array().unwrap().len();
+    assert_eq!((found("Holiday"), found("trip")), (2, 1));
+    let tags = one.ok(&["tag", "ls"]);
+    let alias = tags.as_array().unwrap().iter().find(|tag| !tag["alias_of"].is_null()).unwrap();
+    let canonical = tags.as_array().unwrap().iter().find(|tag| tag["id"] == alias["alias_of"]);
+    assert_eq!(canonical.unwrap()["subjects"], 2);
+    one.ok(&["tag", "merge", "trip", "Holiday"]);
+    assert_eq!(found("Holiday"), 3);
+    assert_eq!(one.run(&["find", "--tag", "trip"]).code, 3);
+    assert_eq!(one.run(&["tag", "merge", "trip", "Holiday"]).code, 3);
+    one.ok(&["tag", "set", "Holiday", "name=Vacation"]);
+    assert_eq!(found("Vacation"), 3);
+    one.ok(&["tag", "rm", "Vacation"]);
+    assert_eq!(one.tags().len(), 0);
+}
+
+#[test]
 fn a_dump_is_sorted_and_says_whose_rows_are_whose() {
     let world = World::new();
     let one = world.founder("one");
