@@ -258,11 +258,13 @@ fn subjects_of_all(db: &Connection, tags: &[Uuid]) -> Result<u64, CatalogError> 
            OR EXISTS (SELECT 1 FROM entry AS e WHERE e.id = g.entry) \
            OR EXISTS (SELECT 1 FROM location AS l WHERE l.id = g.entry))",
     )?;
-    let mut subjects: BTreeSet<(Option<Vec<u8>>, Option<Vec<u8>>)> = BTreeSet::new();
+    let mut subjects = BTreeSet::new();
     for tag in tags {
         let mut rows = select.query([tag.as_bytes()])?;
         while let Some(row) = rows.next()? {
-            subjects.extend(shown(|| Ok((row.get(0)?, row.get(1)?)))?);
+            let subject =
+                || Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?));
+            subjects.extend(shown(subject)?);
         }
     }
     Ok(u64::try_from(subjects.len()).unwrap_or(u64::MAX))
