@@ -1,10 +1,14 @@
 //! Results of commands. Serialised, each is what `--json` prints.
 
+mod merge;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
 
 /// The result of a command that gives one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +49,12 @@ pub(crate) enum Answer {
     Collected(TaggedReport),
     /// What is noted about something.
     Noted(Box<NotedReport>),
+    /// A conflict with all its values.
+    Conflict(Box<ConflictRow>),
+    /// A conflict was resolved.
+    Resolved(Box<ResolvedReport>),
+    /// What waited was tried again.
+    Retried(RetriedReport),
 }
 
 impl Answer {
@@ -69,6 +79,9 @@ impl Answer {
             Self::Registered(it) => serde_json::to_value(it),
             Self::Tagged(it) | Self::Collected(it) => serde_json::to_value(it),
             Self::Noted(it) => serde_json::to_value(it),
+            Self::Conflict(it) => serde_json::to_value(it),
+            Self::Resolved(it) => serde_json::to_value(it),
+            Self::Retried(it) => serde_json::to_value(it),
         }
     }
 }
@@ -88,6 +101,10 @@ pub(crate) enum Rows {
     Tags(Vec<TagRow>),
     /// Collections.
     Collections(Vec<CollectionRow>),
+    /// Open conflicts.
+    Conflicts(Vec<ConflictRow>),
+    /// What waits.
+    Quarantine(Vec<QuarantineRow>),
 }
 
 impl Rows {
@@ -103,6 +120,8 @@ impl Rows {
             Self::Entries(rows) => all(rows),
             Self::Tags(rows) => all(rows),
             Self::Collections(rows) => all(rows),
+            Self::Conflicts(rows) => all(rows),
+            Self::Quarantine(rows) => all(rows),
         }
     }
 }

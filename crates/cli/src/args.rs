@@ -3,6 +3,7 @@
 mod file;
 mod locate;
 mod said;
+mod merge;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use file::FileArg;
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
 pub(crate) use said::{CollectionCommand, MetaCommand};
+pub(crate) use merge::{ConflictsCommand, QuarantineCommand, ResolveArgs};
 
 /// One library of your files and tags, the same on all of your devices, without a server.
 #[derive(Parser, Debug)]
@@ -122,6 +124,16 @@ pub(crate) enum LibraryCommand {
         The exit code is 1 if an error was found, and 0 if there are notes and warnings alone."
     )]
     Doctor,
+    /// List what was written concurrently, look at it, choose between it
+    Conflicts {
+        #[command(subcommand)]
+        command: Option<ConflictsCommand>,
+    },
+    /// List what is kept and merged, but cannot show in this version; try it again
+    Quarantine {
+        #[command(subcommand)]
+        command: Option<QuarantineCommand>,
+    },
     /// Show or change settings of this device
     Config {
         #[command(subcommand)]

@@ -91,6 +91,15 @@ impl From<Error> for Failure {
             Error::NoMember(_) => {
                 Failure::not_found("no_device", words(&error)).next("driftless devices")
             }
+            Error::NoConflict { .. } => {
+                Failure::not_found("no_conflict", words(&error)).next("driftless conflicts")
+            }
+            Error::NoSibling { conflict, .. } => {
+                Failure::usage(words(&error)).next(format!("driftless conflicts show {conflict}"))
+            }
+            Error::ManyLosers { conflict, .. } => Failure::usage(words(&error)).next(format!(
+                "driftless conflicts resolve {conflict} --take DOT, with one of these"
+            )),
             Error::Setting { .. } => Failure::usage(words(&error)).next("driftless config get"),
             Error::Query(_) => failed("database", &error).next("driftless verify --deep"),
             Error::Closed => Failure::new(Exit::Failed, "closed", "the library was closed")

@@ -74,6 +74,30 @@ pub enum Error {
     /// No member has this id.
     #[error("{0} is not a member of this library")]
     NoMember(driftless_core::id::DeviceId),
+    /// There is no open conflict with this id, or none any more.
+    #[error("there is no open conflict {conflict}; it may have been resolved meanwhile")]
+    NoConflict {
+        /// The id that was given.
+        conflict: uuid::Uuid,
+    },
+    /// A conflict has no value of this change set.
+    #[error("no value of the conflict {conflict} was written by {dot}; there are those of {}", list(.dots))]
+    NoSibling {
+        /// The conflict.
+        conflict: uuid::Uuid,
+        /// The change set that was given.
+        dot: driftless_core::id::Dot,
+        /// The change sets whose values it has, the winner's first.
+        dots: Vec<driftless_core::id::Dot>,
+    },
+    /// "The loser" of a conflict was asked for, and there are several.
+    #[error("the conflict {conflict} has {} losers: {}", .dots.len(), list(.dots))]
+    ManyLosers {
+        /// The conflict.
+        conflict: uuid::Uuid,
+        /// The change sets that wrote them, the latest first.
+        dots: Vec<driftless_core::id::Dot>,
+    },
     /// A setting that does not exist, or a value that it cannot have.
     #[error("setting {key:?}: {why}")]
     Setting {
@@ -88,6 +112,10 @@ pub enum Error {
     /// The library was closed, or its thread has ended on an error that was logged.
     #[error("the library is closed")]
     Closed,
+}
+
+fn list(dots: &[driftless_core::id::Dot]) -> String {
+    dots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl From<WriteError<StoreError>> for Error {

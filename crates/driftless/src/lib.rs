@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+mod conflicts;
 pub mod device;
 mod error;
 mod events;
@@ -46,6 +47,7 @@ mod library;
 mod live;
 mod members;
 mod models;
+mod quarantine;
 mod reader;
 mod settings;
 mod snapshot;
@@ -62,10 +64,11 @@ pub use driftless_core::id::{DeviceId, Dot, LibraryId, RecordKey, derived_id};
 pub use driftless_core::schema::Syncable;
 pub use driftless_derive::Syncable;
 pub use driftless_net::{PairError, PairingCode, Refusal, Ticket, TicketError};
-pub use driftless_store::{RowState, Snapshot, StoreError};
+pub use driftless_store::{Reason, RowState, Snapshot, StoreError};
 pub use rusqlite;
 pub use uuid::Uuid;
 
+pub use conflicts::{Conflict, Resolution, Sibling};
 pub use device::Device;
 pub use error::Error;
 pub use events::{Change, Subscription};
@@ -75,6 +78,7 @@ pub use library::Library;
 pub use live::{LiveQuery, StatusStream};
 pub use members::Member;
 pub use models::Models;
+pub use quarantine::{Retried, Waiting};
 pub use reader::{all, get};
 pub use settings::{Setting, milliseconds};
 pub use status::{PeerStatus, Status};

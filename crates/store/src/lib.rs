@@ -24,6 +24,7 @@ mod own;
 mod owned;
 mod project;
 mod quarantine;
+mod retry;
 mod row;
 mod serve;
 mod session;

@@ -1,8 +1,9 @@
 //! The dead letters: what is kept, counted, served and merged, and cannot show in a table.
 
-use driftless_core::id::RecordKey;
+use driftless_core::id::{DeviceId, RecordKey};
+use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::{StoreError, Within};
 use crate::open::SqliteStore;
@@ -31,6 +32,29 @@ pub struct Quarantined {
     pub field: Option<FieldId>,
     /// Why.
     pub reason: Reason,
+    /// Who wrote it: of several the one with the highest stamp.
+    pub device: Option<DeviceId>,
+    pub(crate) place: Place,
+}
+
+/// Where something waits: the room, the model, the key, and the lane or the field. Ordered.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Place {
+    pub(crate) room: Room,
+    model: i64,
+    key: Vec<u8>,
+    part: i64,
+}
+
+/// The tables that something can wait in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Room {
+    /// `_unknown_shared`.
+    Shared,
+    /// `_unknown_owned`.
+    Owned,
+    /// `_quarantine`.
+    Note,
 }
 
 /// What is noted about one field of a record that is in a table otherwise.
@@ -101,49 +125,84 @@ impl SqliteStore {
         Ok(count)
     }
 
-    /// Up to `limit` of what waits in quarantine.
-    pub fn quarantine(&self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+    /// Up to `limit` of what waits in quarantine, behind `after`, in an order that stays.
+    pub fn quarantine(
+        &self,
+        after: Option<&Quarantined>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, StoreError> {
         let mut out = Vec::new();
-        for table in WHOLE {
-            self.list_whole(table, limit, &mut out)?;
-        }
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT model, key, field, reason FROM _quarantine LIMIT ?1")
-            .within(&self.conn, WHAT)?;
-        let left = i64::try_from(limit.saturating_sub(out.len())).unwrap_or(i64::MAX);
-        let mut rows = select.query([left]).within(&self.conn, WHAT)?;
-        while let Some(row) = rows.next().within(&self.conn, WHAT)? {
-            let field = FieldId(row.get(2).within(&self.conn, WHAT)?);
-            out.push(Quarantined {
-                model: ModelId(row.get(0).within(&self.conn, WHAT)?),
-                key: self.key_of(&row.get::<_, Vec<u8>>(1).within(&self.conn, WHAT)?)?,
-                field: Some(field),
-                reason: reason(&self.conn, row.get(3).within(&self.conn, WHAT)?)?,
-            });
+        for room in [Room::Shared, Room::Owned, Room::Note] {
+            if after.is_some_and(|after| after.place.room > room) {
+                continue;
+            }
+            let from = after.map(|after| &after.place).filter(|place| place.room == room);
+            self.list(room, from, limit, &mut out)?;
         }
         Ok(out)
     }
 
-    /// Adds the records of `table` that wait as a whole.
-    fn list_whole(
+    /// Adds what waits in one room.
+    fn list(
         &self,
-        table: &'static str,
+        room: Room,
+        from: Option<&Place>,
         limit: usize,
         out: &mut Vec<Quarantined>,
     ) -> Result<(), StoreError> {
-        let sql = format!("SELECT model, key FROM {table} ORDER BY model, key");
+        let (table, part) = match room {
+            Room::Shared => ("_unknown_shared", "0"),
+            Room::Owned => ("_unknown_owned", "lane"),
+            Room::Note => ("_quarantine", "field"),
+        };
+        let reason = if room == Room::Note { "reason" } else { "0" };
+        let sql = format!(
+            "SELECT model, key, {part}, {reason} FROM {table} \
+             WHERE (model, key, {part}) > (?1, ?2, ?3) ORDER BY model, key, {part}"
+        );
         let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
-        let mut rows = select.query([]).within(&self.conn, WHAT)?;
+        let (model, key, part) =
+            from.map_or((-1, &[][..], -1), |from| (from.model, &from.key[..], from.part));
+        let mut rows = select.query(params![model, key, part]).within(&self.conn, WHAT)?;
         while out.len() < limit {
             let Some(row) = rows.next().within(&self.conn, WHAT)? else { break };
+            let number = |at: usize| row.get::<_, i64>(at).within(&self.conn, WHAT);
             let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
-            if let Some(reason) = self.why_whole(table, model) {
-                let key = row.get::<_, Vec<u8>>(1).within(&self.conn, WHAT)?;
-                out.push(Quarantined { model, key: self.key_of(&key)?, field: None, reason });
-            }
+            let key: Vec<u8> = row.get(1).within(&self.conn, WHAT)?;
+            let place = Place { room, model: number(0)?, key, part: number(2)? };
+            let field = (room == Room::Note).then(|| row.get(2).map(FieldId)).transpose();
+            let why = match room {
+                Room::Note => Some(self::reason(&self.conn, number(3)?)?),
+                _ => self.why_whole(table, model),
+            };
+            let Some(reason) = why else { continue };
+            let key = self.key_of(&place.key)?;
+            let field = field.within(&self.conn, WHAT)?;
+            let device = self.writer_of(&place, model, &key, field)?;
+            out.push(Quarantined { model, key, field, reason, device, place });
         }
         Ok(())
+    }
+
+    /// Who wrote what waits at a place.
+    fn writer_of(
+        &self,
+        place: &Place,
+        model: ModelId,
+        key: &RecordKey,
+        field: Option<FieldId>,
+    ) -> Result<Option<DeviceId>, StoreError> {
+        let lane = match (place.room, self.layout.owned(model)) {
+            (Room::Owned, _) => Some(place.part),
+            (Room::Note, Some(table)) => self
+                .conn
+                .prepare_cached(&table.sql.find)
+                .and_then(|mut find| find.query_row([key.as_bytes()], |row| row.get(0)).optional())
+                .within(&self.conn, WHAT)?,
+            _ => return Ok(writer(&self.load_record(model, key)?, field)),
+        };
+        let mut lanes = self.state.lanes.iter();
+        Ok(lanes.find(|(_, other)| Some(other.id) == lane).map(|(device, _)| *device))
     }
 
     /// Why a record of this model is kept whole in `table`, if that is for something to come.
@@ -160,6 +219,14 @@ impl SqliteStore {
     pub(crate) fn key_of(&self, bytes: &[u8]) -> Result<RecordKey, StoreError> {
         key_of(&self.conn, bytes)
     }
+}
+
+/// Who wrote a field, or anything of a record, last.
+fn writer(record: &Record, field: Option<FieldId>) -> Option<DeviceId> {
+    let versions = record.fields.iter().filter(|(id, _)| field.is_none_or(|field| field == **id));
+    let stamps = versions.flat_map(|(_, versions)| versions).map(|version| version.stamp());
+    let lives = record.lives.iter().filter(|_| field.is_none()).map(|(dot, hlc)| (*hlc, *dot));
+    stamps.chain(lives).max().map(|(_, dot)| dot.origin.device)
 }
 
 /// A key that a table of ours holds.

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::bind::{Bind, column_value, fits};
 use crate::conflict::set_conflicts;
 use crate::error::{StoreError, Within};
-use crate::layout::{Column, Table};
+use crate::layout::{Column, Layout, Table};
 use crate::open::SqliteStore;
 use crate::origins::Origins;
 use crate::quarantine::{Note, Reason, set_notes};
@@ -171,31 +171,40 @@ pub(crate) fn write_whole(
     .within(conn, WHAT)
 }
 
+/// The record with this key, wherever it is kept; an empty one if there is none.
+pub(crate) fn load(
+    conn: &Connection,
+    origins: &Origins,
+    layout: &Layout,
+    (model, key): (ModelId, &RecordKey),
+) -> Result<Record, StoreError> {
+    if let Some(table) = layout.shared(model) {
+        let mut select = conn.prepare_cached(&table.sql.load).within(conn, WHAT)?;
+        let mut rows = select.query([key.as_bytes()]).within(conn, WHAT)?;
+        if let Some(row) = rows.next().within(conn, WHAT)? {
+            return decode_row(conn, origins, table, row, 0);
+        }
+    }
+    let mut select = conn
+        .prepare_cached("SELECT record FROM _unknown_shared WHERE model = ?1 AND key = ?2")
+        .within(conn, WHAT)?;
+    let mut rows = select.query(params![model.0, key.as_bytes()]).within(conn, WHAT)?;
+    match rows.next().within(conn, WHAT)? {
+        None => Ok(Record::default()),
+        Some(row) => {
+            let bytes = row.get_ref(0).and_then(|bytes| Ok(bytes.as_blob()?));
+            decode_whole(conn, origins, bytes.within(conn, WHAT)?)
+        }
+    }
+}
+
 impl SqliteStore {
     pub(crate) fn load_record(
         &self,
         model: ModelId,
         key: &RecordKey,
     ) -> Result<Record, StoreError> {
-        let (conn, origins) = (&self.conn, &self.state.origins);
-        if let Some(table) = self.layout.shared(model) {
-            let mut select = conn.prepare_cached(&table.sql.load).within(conn, WHAT)?;
-            let mut rows = select.query([key.as_bytes()]).within(conn, WHAT)?;
-            if let Some(row) = rows.next().within(conn, WHAT)? {
-                return decode_row(conn, origins, table, row, 0);
-            }
-        }
-        let mut select = conn
-            .prepare_cached("SELECT record FROM _unknown_shared WHERE model = ?1 AND key = ?2")
-            .within(conn, WHAT)?;
-        let mut rows = select.query(params![model.0, key.as_bytes()]).within(conn, WHAT)?;
-        match rows.next().within(conn, WHAT)? {
-            None => Ok(Record::default()),
-            Some(row) => {
-                let bytes = row.get_ref(0).and_then(|bytes| Ok(bytes.as_blob()?));
-                decode_whole(conn, origins, bytes.within(conn, WHAT)?)
-            }
-        }
+        load(&self.conn, &self.state.origins, &self.layout, (model, key))
     }
 
     /// Where a record is, and its checksum.

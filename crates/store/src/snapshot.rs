@@ -17,7 +17,7 @@ use crate::layout::{Layout, Table};
 use crate::open::{SqliteStore, open_reader};
 use crate::quarantine::key_of;
 use crate::row::read_fields;
-use crate::shared::{decode_row, decode_whole};
+use crate::shared::{decode_row, decode_whole, load};
 use crate::state::State;
 
 const WHAT: &str = "a synced row";
@@ -117,6 +117,11 @@ impl Snapshot {
             models.extend(found.within(&self.conn, WHAT)?);
         }
         Ok(models.into_iter().collect())
+    }
+
+    /// The shared record with this key; an empty one if there is none.
+    pub fn record(&self, model: ModelId, key: &RecordKey) -> Result<Record, StoreError> {
+        load(&self.conn, &self.state.origins, &self.layout, (model, key))
     }
 
     /// Shared records of a model behind the key `after`, in the order of keys, up to `limit`.

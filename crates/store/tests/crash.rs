@@ -216,7 +216,7 @@ fn use_everything(store: &mut SqliteStore) {
     errors.extend(store.record(unknown, &key(3)).err());
     errors.extend(store.log(&Vector::new(), usize::MAX).err());
     errors.extend(store.read_page(&device(1), &Cursor::after(0), 10, 1_000).err());
-    errors.extend(store.quarantine(10).err());
+    errors.extend(store.quarantine(None, 10).err());
     match store.snapshot() {
         Err(error) => errors.push(error),
         Ok(snapshot) => {

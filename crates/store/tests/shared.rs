@@ -67,7 +67,7 @@ fn what_does_not_fit_waits_in_quarantine_and_is_kept() {
     assert_eq!(store.record(unknown, &key(2)).unwrap(), whole);
     assert_eq!(store.digests()[&unknown].rows, 1);
     let mut reasons: Vec<_> =
-        store.quarantine(10).unwrap().iter().map(|q| (q.field, q.reason)).collect();
+        store.quarantine(None, 10).unwrap().iter().map(|q| (q.field, q.reason)).collect();
     reasons.sort_by_key(|(field, _)| *field);
     let mut expected = vec![
         (None, Reason::UnknownModel),

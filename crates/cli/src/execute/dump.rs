@@ -2,26 +2,22 @@
 //!
 //! A line is `{"model", "id", "device", "fields", "sync"}`: `device` only for device-owned rows,
 //! `sync` only with stamps. Lines are sorted by the model's name, then by key (and device); fields by
-//! name. Values are as in all of our JSON: blobs are base64, whole numbers beyond 2^53 are texts,
-//! UUIDs are hyphenated, times are RFC 3339. Nothing in a line depends on the device that prints it.
+//! name. Values are as in all of our JSON ([`super::value`]). Nothing in a line depends on the device that prints it.
 
-use data_encoding::BASE64;
 use driftless::core::id::{Dot, Origin};
 use driftless::core::record::{Record, Version};
-use driftless::core::schema::{FieldId, FieldType, ModelDescriptor, ModelId, ModelKind};
+use driftless::core::schema::{FieldId, ModelDescriptor, ModelId, ModelKind};
 use driftless::core::value::Value;
-use driftless::{RecordKey, RowState, Snapshot, Uuid};
+use driftless::{RecordKey, RowState, Snapshot};
 use serde_json::{Map, Value as Json, json};
 
+use super::value::json_value;
 use super::{Context, gone};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::text;
 
 /// Records that are read at a time.
 const CHUNK: usize = 1_000;
-/// Whole numbers above this are not exact in every reader of JSON.
-const MAX_EXACT: u64 = 1 << 53;
 
 pub(super) fn run(
     context: Context<'_>,
@@ -134,23 +130,7 @@ impl Dump<'_> {
     }
 
     fn value(&self, id: FieldId, value: Value) -> Json {
-        let known = self.model.and_then(|model| model.field(id)).map(|field| field.ty);
-        match (known, value) {
-            (_, Value::Null) => Json::Null,
-            (Some(FieldType::Bool), Value::Int(n @ 0..=1)) => Json::Bool(n == 1),
-            (Some(FieldType::Time), Value::Int(ms)) => text::signed_time(ms).into(),
-            (_, Value::Int(n)) if n.unsigned_abs() > MAX_EXACT => n.to_string().into(),
-            (_, Value::Int(n)) => n.into(),
-            // JSON has no infinities.
-            (_, Value::Real(x)) if x.is_infinite() => x.to_string().into(),
-            (_, Value::Real(x)) => x.into(),
-            (_, Value::Text(text)) => text.into(),
-            (Some(FieldType::Uuid), Value::Blob(bytes)) => {
-                let id = Uuid::from_slice(&bytes).map(|id| id.to_string());
-                id.unwrap_or_else(|_| BASE64.encode(&bytes)).into()
-            }
-            (_, Value::Blob(bytes)) => BASE64.encode(&bytes).into(),
-        }
+        json_value(self.model.and_then(|model| model.field(id)).map(|field| field.ty), &value)
     }
 
     fn shared_stamps(&self, record: &Record) -> Json {

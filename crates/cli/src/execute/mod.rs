@@ -3,6 +3,7 @@
 mod batch;
 mod collections;
 mod config;
+mod conflicts;
 mod devices;
 mod dump;
 mod files;
@@ -11,10 +12,12 @@ mod locations;
 mod meta;
 mod order;
 mod peers;
+mod quarantine;
 mod select;
 mod status;
 mod sync;
 mod tags;
+mod value;
 mod verdict;
 mod verify;
 
@@ -69,6 +72,8 @@ pub(crate) fn execute(
         LibraryCommand::Dump { stamps } => dump::run(context, stamps, out),
         LibraryCommand::Verify(args) => verify::run(context, &args, out),
         LibraryCommand::Doctor => doctor::examine(context, out),
+        LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
+        LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

@@ -10,6 +10,15 @@ const NAMED: usize = 3;
 
 /// The sentence.
 pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
+    let mut text = of_peers(status, now_ms);
+    if status.conflicts > 0 {
+        let open = plural(status.conflicts, "conflict is", "conflicts are");
+        text.push_str(&format!("; {open} open (driftless conflicts)"));
+    }
+    text
+}
+
+fn of_peers(status: &Status, now_ms: u64) -> String {
     if status.peers.is_empty() {
         return "This library is on this device alone".to_owned();
     }

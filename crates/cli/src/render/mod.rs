@@ -2,6 +2,7 @@
 
 mod figures;
 mod lists;
+mod merge;
 mod reports;
 mod table;
 mod ticket;
@@ -46,6 +47,9 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Scans(scans) => scans.iter().map(reports::scan).collect(),
         Answer::Doctor(report) => reports::doctor(report, colour),
         Answer::Registered(report) => reports::registered(report),
+        Answer::Conflict(conflict) => merge::conflict(conflict),
+        Answer::Resolved(report) => merge::resolved(report),
+        Answer::Retried(report) => merge::retried(report),
         Answer::Tagged(report) => {
             let (what, on) =
                 if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };
@@ -85,6 +89,8 @@ pub(crate) fn rows(rows: &Rows, lines: bool, first: bool, colour: bool) -> Strin
         Rows::Entries(rows) => lists::entries(rows, first, colour),
         Rows::Tags(rows) => lists::tags(rows, colour),
         Rows::Collections(rows) => lists::collections(rows, colour),
+        Rows::Conflicts(rows) => merge::conflicts(rows, first, colour),
+        Rows::Quarantine(rows) => merge::quarantine(rows, colour),
     }
 }
 

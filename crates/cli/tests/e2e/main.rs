@@ -13,4 +13,5 @@ mod doctor;
 mod locations;
 mod meetings;
 mod said;
+mod merging;
 mod tour;
