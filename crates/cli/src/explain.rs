@@ -131,9 +131,10 @@ fn of_write(error: &Error, refused: &WriteError<StoreError>) -> Failure {
     match refused {
         WriteError::NotFound { .. } => Failure::not_found("no_record", words(error)),
         WriteError::Exists { .. } => Failure::refused("exists", words(error)),
-        WriteError::Value { .. } | WriteError::TooLarge(_) => {
-            Failure::usage(words(error)).effect(ROLLED_BACK)
-        }
+        WriteError::Value { .. }
+        | WriteError::TooLarge(_)
+        | WriteError::NotACounter { .. }
+        | WriteError::Overflow { .. } => Failure::usage(words(error)).effect(ROLLED_BACK),
         WriteError::Store(error) => of_store(error),
         _ => failed("internal", error).next("report this message as a fault of the program"),
     }

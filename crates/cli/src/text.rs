@@ -45,7 +45,8 @@ pub(crate) fn duration(time: Duration) -> String {
         1..10 => format!("{:.1} s", time.as_secs_f64()),
         10..90 => format!("{seconds} s"),
         90..5_400 => format!("{} min", (seconds + 30) / 60),
-        _ => format!("{:.1} h", time.as_secs_f64() / 3_600.0),
+        5_400..129_600 => format!("{:.1} h", time.as_secs_f64() / 3_600.0),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
     }
 }
 
@@ -104,6 +105,7 @@ mod tests {
         assert_eq!(ago(5_000, 0), "just now");
         assert_eq!(ago(0, 86_400_000 * 3), "3 days ago");
         assert_eq!(duration(Duration::from_millis(1_250)), "1.2 s");
+        assert_eq!(duration(Duration::from_secs(129_600)), "2 days");
     }
 
     #[test]

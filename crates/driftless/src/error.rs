@@ -26,6 +26,14 @@ pub enum Error {
     /// A row does not fit its struct.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// A description of models cannot be used.
+    #[error("{}the description of the models cannot be used: {why}", place(.path))]
+    Models {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        why: String,
+    },
     /// The models are no schema.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -112,6 +120,10 @@ pub enum Error {
     /// The library was closed, or its thread has ended on an error that was logged.
     #[error("the library is closed")]
     Closed,
+}
+
+fn place(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display()))
 }
 
 fn list(dots: &[driftless_core::id::Dot]) -> String {

@@ -105,7 +105,7 @@ impl Library {
         models: &Models,
         founding: &Founding<'_>,
     ) -> Result<Self, Error> {
-        let schema = models.schema()?;
+        let schema = models.check()?;
         let made_dir = !dir.exists();
         make_private(dir).map_err(Error::io(dir, "creating the directory"))?;
         let lock = DirLock::acquire(dir)?;
@@ -142,7 +142,7 @@ impl Library {
             return Err(driftless_store::StoreError::NotALibrary { path: dir.to_owned() }.into());
         }
         let lock = DirLock::acquire(dir)?;
-        let store = SqliteStore::open(dir, models.schema()?)?;
+        let store = SqliteStore::open(dir, models.check()?)?;
         let signing = key::load(dir)?;
         if key::device_id(&signing) != store.identity().device {
             let path = dir.join("device.key");

@@ -1,5 +1,7 @@
 //! Collecting the models of a library.
 
+mod file;
+
 use driftless_core::schema::{ModelDescriptor, Schema, SchemaError, Syncable};
 
 use crate::device::Device;
@@ -35,7 +37,8 @@ impl Models {
         self
     }
 
-    pub(crate) fn schema(&self) -> Result<Schema, SchemaError> {
+    /// The schema that the models make, or what is wrong with them.
+    pub fn check(&self) -> Result<Schema, SchemaError> {
         Schema::new(self.descriptors.iter().cloned())
     }
 }

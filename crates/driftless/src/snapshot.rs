@@ -1,5 +1,8 @@
 //! One state of everything that is synced, to be walked record by record.
 
+use driftless_core::id::{Dot, RecordKey};
+use driftless_core::merge::Lost;
+use driftless_core::schema::ModelId;
 use driftless_store::Snapshot;
 
 use crate::error::Error;
@@ -10,5 +13,17 @@ impl Library {
     /// dots and stamps of every record. It can be read for as long as it takes, beside the writer.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         Ok(self.call(|writer| writer.store.snapshot())??)
+    }
+
+    /// What of a record was lost to deletes, in the order in which it happened here, each with the
+    /// change set whose arrival lost it: edits that a delete did not know of, and what a delete took
+    /// with it. It is this device's history, and no part of the synced state.
+    pub fn losses(
+        &self,
+        model: ModelId,
+        key: impl Into<RecordKey>,
+    ) -> Result<Vec<(Lost, Dot)>, Error> {
+        let key = key.into();
+        Ok(self.call(move |writer| writer.store.losses(model, &key))??)
     }
 }

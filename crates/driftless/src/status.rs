@@ -31,7 +31,7 @@ pub struct PeerStatus {
     pub rtt_ms: Option<f64>,
     /// The connection's route.
     pub route: Option<String>,
-    /// How far its clock is ahead of ours, in milliseconds.
+    /// How far its clock is ahead of ours, in milliseconds, as of the latest meeting.
     pub clock_offset_ms: Option<i64>,
     /// When it was connected last, Unix milliseconds, as far as this process knows.
     pub last_seen_ms: Option<u64>,
@@ -68,6 +68,8 @@ pub struct Status {
     pub quarantined: u64,
     /// Fields with siblings of different values.
     pub conflicts: u64,
+    /// How far ahead a remote clock may be to be followed, in milliseconds.
+    pub max_drift_ms: u64,
     /// Bytes of the library's files.
     pub sizes: Vec<(String, u64)>,
 }
@@ -124,6 +126,7 @@ impl Writer {
             counts,
             quarantined: self.store.quarantined()?,
             conflicts: self.store.conflict_count(),
+            max_drift_ms: self.engine.max_drift_ms(),
             sizes: sizes(self.store.dir())?,
         })
     }

@@ -83,6 +83,48 @@ impl WriteTx<'_> {
         self.set(model.id, &key, changed.map(|(field, _)| field).collect())
     }
 
+    /// Adds to a counter of a shared record, and returns what shows then. Additions of several devices
+    /// add up, whether they knew of each other or not; `update` sets a counter to a total as seen here,
+    /// which comes to the same.
+    ///
+    /// ```
+    /// # use driftless::{Library, Models, Syncable, Uuid};
+    /// #[derive(Syncable)]
+    /// #[sync(shared)]
+    /// struct Song {
+    ///     id: Uuid,
+    ///     #[sync(rule = "counter")]
+    ///     plays: i64,
+    ///     #[sync(rule = "max")]
+    ///     best: i64,
+    /// }
+    ///
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let library = Library::create(&place.path().join("x"), &Models::new().with::<Song>(), "Home", "a")?;
+    /// let id = library.write(|tx| {
+    ///     let song = Song { id: tx.new_id(), plays: 0, best: 3 };
+    ///     tx.insert(&song)?;
+    ///     Ok::<_, driftless::Error>(song.id)
+    /// })?;
+    /// assert_eq!(library.write(move |tx| tx.add::<Song>(id, "plays", 2))?, 2);
+    /// assert_eq!(library.write(move |tx| tx.add::<Song>(id, "plays", -1))?, 1);
+    /// // Of a field that merges by `max` the greatest stays, whoever writes what.
+    /// library.write(move |tx| tx.update(id, |song: &mut Song| song.best = 1))?;
+    /// assert_eq!(library.get::<Song>(id)?.unwrap().best, 3);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn add<T: Syncable>(
+        &mut self,
+        key: impl Into<RecordKey>,
+        field: &str,
+        delta: i64,
+    ) -> Result<i64, Error> {
+        let model = T::descriptor();
+        // A name that the model does not have is refused like an id that it does not have.
+        let id = model.field_named(field).map_or_else(|| FieldId::of(field), |field| field.id);
+        self.add_to(model.id, &key.into(), id, delta)
+    }
+
     /// Deletes a shared record, or takes a link away. Returns whether there was one.
     pub fn delete<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<bool, Error> {
         self.remove(T::descriptor().id, &key.into())
@@ -132,5 +174,41 @@ impl WriteTx<'_> {
     /// one.
     pub fn remove(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Error> {
         Ok(self.local.delete(self.schema, self.store, model, key)?)
+    }
+
+    /// Adds to a counter of a shared record of a model that is known by its id; see [`WriteTx::add`].
+    pub fn add_to(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        field: FieldId,
+        delta: i64,
+    ) -> Result<i64, Error> {
+        Ok(self.local.add(self.schema, self.store, model, key, (field, delta))?)
+    }
+
+    /// Adds a link of a model that is known by its id.
+    pub fn add_link(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), Error> {
+        Ok(self.local.link(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// Writes a row that this device owns, of a model that is known by its id.
+    pub fn put_row(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), Error> {
+        Ok(self.local.put_owned(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// Deletes a row that this device owns, of a model that is known by its id.
+    pub fn remove_row(&mut self, model: ModelId, key: &RecordKey) -> Result<(), Error> {
+        Ok(self.local.delete_owned(self.schema, self.store, model, key)?)
     }
 }

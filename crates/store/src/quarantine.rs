@@ -151,11 +151,11 @@ impl SqliteStore {
         out: &mut Vec<Quarantined>,
     ) -> Result<(), StoreError> {
         let (table, part) = match room {
-            Room::Shared => ("_unknown_shared", "0"),
+            Room::Shared => ("_unknown_shared", "_rowid_ * 0"),
             Room::Owned => ("_unknown_owned", "lane"),
             Room::Note => ("_quarantine", "field"),
         };
-        let reason = if room == Room::Note { "reason" } else { "0" };
+        let reason = if room == Room::Note { "reason" } else { "NULL" };
         let sql = format!(
             "SELECT model, key, {part}, {reason} FROM {table} \
              WHERE (model, key, {part}) > (?1, ?2, ?3) ORDER BY model, key, {part}"

@@ -77,6 +77,20 @@ fn what_does_not_fit_waits_in_quarantine_and_is_kept() {
     expected.sort_by_key(|(field, _)| *field);
     assert_eq!(reasons, expected);
     assert_eq!(store.quarantined().unwrap(), 3);
+    let waiting = store.quarantine(None, 10).unwrap();
+    assert!(waiting.iter().all(|waits| waits.device == Some(device(1))), "{waiting:?}");
+    for at in 0..waiting.len() {
+        let rest = store.quarantine(Some(&waiting[at]), 10).unwrap();
+        assert_eq!(rest, waiting[at + 1..]);
+        assert_eq!(store.quarantine(None, at).unwrap(), waiting[..at]);
+    }
+    store.begin().unwrap();
+    for waits in &waiting {
+        store.retry(waits).unwrap();
+    }
+    store.commit().unwrap();
+    assert_eq!(store.quarantine(None, 10).unwrap(), waiting, "the same version knows no more");
+    assert_eq!(store.record(tag, &key(1)).unwrap(), odd);
     store.begin().unwrap();
     store
         .put_record(tag, &key(1), &record(&[("name", vec![version(1, 2, 11, text("n"))])]))

@@ -1,9 +1,11 @@
 //! How things stand, in one sentence, and never better than is known.
 
+use std::time::Duration;
+
 use driftless::core::engine::Phase;
 use driftless::{PeerStatus, Status};
 
-use crate::text::{ago, plain, plural};
+use crate::text::{ago, duration, plain, plural};
 
 /// Devices that are named in the sentence; the table has the others.
 const NAMED: usize = 3;
@@ -11,6 +13,10 @@ const NAMED: usize = 3;
 /// The sentence.
 pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
     let mut text = of_peers(status, now_ms);
+    let off = status.peers.iter().filter_map(|peer| clock(peer, status.max_drift_ms));
+    for words in off.take(NAMED) {
+        text.push_str(&format!("; {words}"));
+    }
     if status.conflicts > 0 {
         let open = plural(status.conflicts, "conflict is", "conflicts are");
         text.push_str(&format!("; {open} open (driftless conflicts)"));
@@ -43,6 +49,18 @@ fn of_peers(status: &Status, now_ms: u64) -> String {
         text.push_str(&format!("; and {} more", others.len() - NAMED));
     }
     text
+}
+
+/// What to say of a clock that is further off than clocks may drift: what that does, and the cure.
+fn clock(peer: &PeerStatus, max_drift_ms: u64) -> Option<String> {
+    let offset = peer.clock_offset_ms.filter(|ms| ms.unsigned_abs() > max_drift_ms)?;
+    let (name, by) =
+        (plain(&peer.member.name), duration(Duration::from_millis(offset.unsigned_abs())));
+    let (side, wins) = if offset > 0 { ("ahead of", "its") } else { ("behind", "this device's") };
+    Some(format!(
+        "the clock of {name} is {by} {side} this one's: where both edit the same thing without \
+         knowing of each other {wins} edit shows; set the clock that is wrong"
+    ))
 }
 
 /// Whether it is known that both have the same, at this moment.
@@ -121,8 +139,8 @@ mod tests {
         }
     }
 
-    fn said(peers: Vec<PeerStatus>) -> String {
-        let status = Status {
+    fn status(peers: Vec<PeerStatus>) -> Status {
+        Status {
             library: LibraryId(Uuid::nil()),
             name: "home".into(),
             device: DeviceId([0; 32]),
@@ -134,9 +152,31 @@ mod tests {
             counts: vec![],
             quarantined: 0,
             conflicts: 0,
+            max_drift_ms: 60_000,
             sizes: vec![],
+        }
+    }
+
+    fn said(peers: Vec<PeerStatus>) -> String {
+        verdict(&status(peers), 7_200_000)
+    }
+
+    #[test]
+    fn conflicts_and_clocks_are_told_of() {
+        let alone = Status { conflicts: 2, ..status(vec![]) };
+        let text = verdict(&alone, 0);
+        assert!(text.ends_with("; 2 conflicts are open (driftless conflicts)"), "{text}");
+        let off = |ms| {
+            let peer = PeerStatus { clock_offset_ms: Some(ms), ..peer("phone", true, 0, 0) };
+            said(vec![peer])
         };
-        verdict(&status, 7_200_000)
+        assert_eq!(off(60_000), "Up to date with phone");
+        assert!(
+            off(31_536_000_000).contains("phone is 365 days ahead of"),
+            "{}",
+            off(31_536_000_000)
+        );
+        assert!(off(-3_600_000).contains("behind this one's"), "{}", off(-3_600_000));
     }
 
     #[test]

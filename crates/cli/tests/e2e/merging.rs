@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Device, World, assert_equal, words};
+use crate::common::{Device, World, assert_equal, until, words};
 
 /// Writes a tag's description on each device while they are apart, and lets them meet.
 fn describe_apart(devices: &mut [&mut Device], tag: &str) {
@@ -10,7 +10,8 @@ fn describe_apart(devices: &mut [&mut Device], tag: &str) {
         device.down();
     }
     for device in devices.iter() {
-        let text = format!("description=from {}", device.name);
+        // Text that none of them has had before.
+        let text = format!("description={} at {}", device.name, device.dump().len());
         device.ok(&["tag", "set", tag, &text]);
     }
     for device in devices.iter_mut() {
@@ -51,7 +52,7 @@ fn one_description_of_two_devices_is_one_conflict_that_either_resolves_for_both(
     let [loser] = &losers[..] else { panic!("{losers:?}") };
     for side in [winner, loser] {
         let name = side["device"].as_str().unwrap();
-        assert_eq!(side["value"], format!("from {name}"));
+        assert!(side["value"].as_str().unwrap().starts_with(name), "{side}");
         assert!(side["time"].as_str().unwrap().ends_with('Z'), "{side}");
         let origin = format!("{}/", side["device_id"].as_str().unwrap());
         assert!(side["dot"].as_str().unwrap().starts_with(&origin), "{side}");
@@ -66,7 +67,7 @@ fn one_description_of_two_devices_is_one_conflict_that_either_resolves_for_both(
         assert_eq!(one.ok(&["conflicts", "show", selector]), *conflict);
     }
     let text = one.run(&["conflicts", "show", id]);
-    assert!(text.stdout.contains("from one") && text.stdout.contains("from two"), "{text:?}");
+    assert!(text.stdout.contains("one at") && text.stdout.contains("two at"), "{text:?}");
     assert!(one.run(&["conflicts"]).stdout.contains("plans"));
 
     let resolved = two.ok(&["conflicts", "resolve", &id[..8], "--take-loser"]);
@@ -172,4 +173,71 @@ fn nothing_waits_in_quarantine_of_equal_versions() {
     let retried = one.ok(&["quarantine", "retry"]);
     assert_eq!(retried, json!({"tried": 0, "shown": 0, "quarantined": 0}));
     assert!(one.run(&["quarantine"]).stdout.contains("Nothing"));
+}
+
+/// The times of all stamps in a dump, the latest last.
+fn times(device: &Device) -> Vec<u64> {
+    let dump = device.dump();
+    let parts = dump.split("\"hlc\":\"").skip(1);
+    let mut times: Vec<u64> =
+        parts.map(|part| part.split('"').next().unwrap().parse().unwrap()).collect();
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn the_clock_goes_on_from_where_it_was_though_the_wall_clock_is_set_back() {
+    let world = World::new();
+    let mut one = world.device("one");
+    let ahead = [("DRIFTLESS_CLOCK_OFFSET", "3600")];
+    one.ok(&["init"]);
+    one.up_with(&ahead);
+    one.ok(&["tag", "create", "first"]);
+    one.down();
+    let before = *times(&one).last().unwrap();
+    one.ok(&["tag", "create", "second"]);
+    let after = *times(&one).last().unwrap();
+    assert!(after > before, "{after} {before}");
+    one.up_with(&[("DRIFTLESS_CLOCK_OFFSET", "-3600")]);
+    one.ok(&["tag", "create", "third"]);
+    assert!(*times(&one).last().unwrap() > after);
+}
+
+#[test]
+fn a_clock_that_is_a_year_ahead_shadows_nothing() {
+    let world = World::new();
+    let mut one = world.founder("one");
+    let two = world.joiner("two", &one);
+    one.down();
+    one.up_with(&[("DRIFTLESS_CLOCK_OFFSET", "31536000")]);
+    let write = |device: &Device, text: &str| {
+        device.ok(&["tag", "set", "plans", &format!("description={text}")]);
+        device.sync();
+    };
+    one.ok(&["tag", "create", "plans"]);
+    one.sync();
+    for (device, text) in [(&two, "after it"), (&one, "a year ahead"), (&two, "after that")] {
+        write(device, text);
+        for device in [&one, &two] {
+            assert_eq!(description(device), text, "{}", device.name);
+            assert_eq!(conflicts(device), [Value::Null; 0]);
+        }
+        assert_equal(&[&one, &two]);
+    }
+    let verdict = two.ok(&["status"])["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("the clock of one is 365 days ahead"), "{verdict}");
+
+    one.down();
+    one.up();
+    let offset = |two: &Device| two.ok(&["status"])["peers"][0]["clock_offset_ms"].as_i64();
+    let offset = until("they have met again", || offset(&two).filter(|ms| ms.abs() < 60_000));
+    assert!(!two.ok(&["status"])["verdict"].as_str().unwrap().contains("clock"), "{offset}");
+    for (device, text) in [(&two, "right again"), (&one, "both"), (&two, "as ever")] {
+        write(device, text);
+        for device in [&one, &two] {
+            assert_eq!(description(device), text, "{}", device.name);
+            assert_eq!(conflicts(device), [Value::Null; 0]);
+        }
+        assert_equal(&[&one, &two]);
+    }
 }

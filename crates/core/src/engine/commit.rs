@@ -64,6 +64,26 @@ pub enum WriteError<E> {
         /// Why.
         source: ValueError,
     },
+    /// An addition to a field that is no counter.
+    #[error("{model}.{field} is no counter; nothing can be added to it")]
+    NotACounter {
+        /// The model's name.
+        model: String,
+        /// The field's name.
+        field: String,
+    },
+    /// An addition that takes a counter out of 64 bits.
+    #[error("{model}.{field} is {total}; {delta} more does not fit 64 bits")]
+    Overflow {
+        /// The model's name.
+        model: String,
+        /// The field's name.
+        field: String,
+        /// What shows.
+        total: i64,
+        /// What was to be added.
+        delta: i64,
+    },
     /// The transaction writes more than one change set can hold, or a row more than a page.
     #[error("too much is written at once: {0}")]
     TooLarge(#[source] CodecError),
@@ -248,6 +268,34 @@ impl LocalTx {
         }
         self.touch(store, id, key)?.writes.extend(news);
         self.put(store, descriptor, key)
+    }
+
+    /// Adds to a counter of a living shared record; additions of several devices add up, whether they
+    /// knew of each other or not. Returns what shows then.
+    pub fn add<S: Store>(
+        &mut self,
+        schema: &Schema,
+        store: &mut S,
+        id: ModelId,
+        key: &RecordKey,
+        (field, delta): (FieldId, i64),
+    ) -> Result<i64, S> {
+        let descriptor = of_kind(schema, id, ModelKind::Shared)?;
+        let model = || descriptor.name.clone();
+        let Some(counter) = descriptor.field(field) else {
+            return Err(WriteError::UnknownField { model: model(), field });
+        };
+        if counter.rule != MergeRule::Counter {
+            return Err(WriteError::NotACounter { model: model(), field: counter.name.clone() });
+        }
+        let record = store.record(id, key).map_err(WriteError::Store)?;
+        let shown = record.shown(field, MergeRule::Counter);
+        let total = if let Value::Int(total) = shown { total } else { 0 };
+        let overflow =
+            || WriteError::Overflow { model: model(), field: counter.name.clone(), total, delta };
+        let sum = total.checked_add(delta).ok_or_else(overflow)?;
+        self.set(schema, store, id, key, vec![(field, Value::Int(sum))])?;
+        Ok(sum)
     }
 
     /// Deletes a living shared record, or removes a link. Returns whether there was one.

@@ -196,6 +196,11 @@ impl Engine {
         self.clock.last()
     }
 
+    /// How far ahead a remote clock may be to be absorbed.
+    pub fn max_drift_ms(&self) -> u64 {
+        self.config.max_drift_ms
+    }
+
     /// The origin of this device's shared lane.
     pub fn shared_origin(&self) -> Origin {
         Origin::shared(self.identity.device, self.identity.shared_epoch)

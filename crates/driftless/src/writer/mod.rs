@@ -301,7 +301,11 @@ impl Writer {
                 drop(self.changes.send(Change { models, local: *local }));
             }
             Event::Met { peer, clock_offset_ms } => {
-                self.meetings.entry(*peer).or_default().clock_offset_ms = Some(*clock_offset_ms);
+                // What it said was true when it was sent, which is half a round trip ago.
+                let rtt = self.net.as_ref().and_then(|net| net.rtt(peer)).unwrap_or_default();
+                let halfway = i64::try_from(rtt.as_millis() / 2).unwrap_or(i64::MAX);
+                let offset = clock_offset_ms.saturating_add(halfway);
+                self.meetings.entry(*peer).or_default().clock_offset_ms = Some(offset);
             }
             Event::Compared { peer, differ } if !differ.is_empty() => {
                 let models: Vec<_> = differ.iter().map(|id| self.schema.name_of(*id)).collect();
