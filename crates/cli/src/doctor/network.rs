@@ -159,6 +159,7 @@ mod tests {
             counts: vec![],
             quarantined: 0,
             conflicts: 0,
+            max_drift_ms: 60_000,
             sizes: vec![],
         };
         let mut report = Report::default();

@@ -31,6 +31,7 @@ mod news;
 mod own;
 mod peer;
 mod phase;
+mod refused;
 mod serve;
 mod session;
 
@@ -39,10 +40,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use commit::{Committed, LocalTx, WriteError};
+pub use commit::{Committed, LocalTx};
 pub use effect::{Effect, Event};
 pub use input::{Input, Now};
 pub use phase::Phase;
+pub use refused::WriteError;
 
 use crate::clock::{Clock, Hlc};
 use crate::id::{DeviceId, Epoch, Origin};
