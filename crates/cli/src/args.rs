@@ -2,8 +2,8 @@
 
 mod file;
 mod locate;
-mod said;
 mod merge;
+mod said;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use file::FileArg;
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
-pub(crate) use said::{CollectionCommand, MetaCommand};
 pub(crate) use merge::{ConflictsCommand, QuarantineCommand, ResolveArgs};
+pub(crate) use said::{CollectionCommand, MetaCommand};
 
 /// One library of your files and tags, the same on all of your devices, without a server.
 #[derive(Parser, Debug)]

@@ -12,6 +12,6 @@ mod demo;
 mod doctor;
 mod locations;
 mod meetings;
-mod said;
 mod merging;
+mod said;
 mod tour;
