@@ -41,6 +41,9 @@ pub struct PeerStatus {
     pub met: bool,
     /// Bytes received from it and sent to it over this process's connections.
     pub traffic: (u64, u64),
+    /// Bytes that wait to be sent to it: bounded, as one that lets its queue run full is disconnected
+    /// and met anew.
+    pub queued: u64,
 }
 
 /// How a library is.
@@ -138,6 +141,7 @@ impl Writer {
         let meeting = self.meetings.get(&device).cloned().unwrap_or_default();
         let net = self.net.as_ref();
         let traffic = net.map(|net| net.traffic(&device)).unwrap_or_default();
+        let (live, bulk) = net.map_or((0, 0), |net| net.queued(&device));
         PeerStatus {
             member,
             online: self.engine.is_ready(&device),
@@ -151,6 +155,7 @@ impl Writer {
             last_failure: net.and_then(|net| net.last_failure(&device)),
             met: self.engine.is_ready(&device) || self.store.acknowledged(&device).is_some(),
             traffic: (traffic.received, traffic.sent),
+            queued: (live + bulk) as u64,
         }
     }
 }

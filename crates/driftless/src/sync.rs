@@ -164,6 +164,9 @@ impl Writer {
         for peer in peers {
             self.forget_connection(peer, now);
         }
+        for watch in &mut self.watches {
+            watch.give_up();
+        }
     }
 
     fn add_route(&mut self, device: Option<DeviceId>, route: SocketAddr) -> Result<(), Error> {

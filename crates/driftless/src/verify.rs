@@ -187,6 +187,10 @@ impl Watch for Verify {
     fn deadline(&self) -> u64 {
         self.deadline.min(self.again_at)
     }
+
+    fn give_up(&mut self) {
+        self.deadline = 0;
+    }
 }
 
 impl Verify {

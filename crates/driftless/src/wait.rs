@@ -21,6 +21,8 @@ pub(crate) trait Watch: Send {
     fn poll(&mut self, writer: &mut Writer) -> bool;
     /// When it is over in any case, on the steady clock.
     fn deadline(&self) -> u64;
+    /// The network is gone: it is over.
+    fn give_up(&mut self);
 }
 
 /// How far a wait has come with one member.
@@ -62,7 +64,8 @@ struct Wait {
 impl Library {
     /// Waits until every member has everything that is here now and gave everything that it has, but
     /// not beyond `patience`. With `reachable_only` it does not wait for members that cannot be
-    /// reached, once the others are done. Sync has to be on.
+    /// reached, once the others are done. Sync has to be on; if it is turned off meanwhile, the wait
+    /// ends with whom it has come to.
     pub fn wait(
         &self,
         patience: Duration,
@@ -149,6 +152,10 @@ impl Watch for Wait {
 
     fn deadline(&self) -> u64 {
         self.deadline
+    }
+
+    fn give_up(&mut self) {
+        self.deadline = 0;
     }
 }
 

@@ -70,6 +70,22 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_away_for_hours_is_tried_all_along_and_seldom() {
+        const AWAY: Duration = Duration::from_secs(8 * 3_600);
+        let mut backoff = Backoff::new(7, &DeviceId([3; 32]));
+        let (mut time, mut attempts) = (Duration::ZERO, 0);
+        while time < AWAY {
+            let delay = backoff.delay();
+            assert!(delay <= CAP, "{delay:?} at {time:?}: it may be back already");
+            time += delay;
+            attempts += 1;
+            backoff.failed();
+        }
+        let most = AWAY.div_duration_f64(CAP / 2) + 16.0;
+        assert!(f64::from(attempts) <= most, "{attempts} attempts");
+    }
+
+    #[test]
     fn seeds_and_peers_differ() {
         let delays = |seed, peer| {
             let mut backoff = Backoff::new(seed, &DeviceId([peer; 32]));

@@ -142,7 +142,7 @@ impl Hub {
                 Slot::Closing(_, next) => Close::Shutdown.connection(&next.conn, "stopping"),
             }
         }
-        self.wanted.all_paused = true;
+        self.wanted.pause(None);
         while let Some(done) = self.tasks.join_next_with_id().await {
             self.done(done);
         }

@@ -123,30 +123,17 @@ impl Net {
     /// Cuts the link with `peer`, or all links, and neither dials nor accepts until
     /// [`resume`](Self::resume).
     pub fn pause(&self, peer: Option<DeviceId>) {
-        self.shared.wanted.send_modify(|wanted| match peer {
-            Some(peer) => {
-                wanted.paused.insert(peer);
-            }
-            None => wanted.all_paused = true,
-        });
+        self.shared.wanted.send_modify(|wanted| wanted.pause(peer));
         let cut = self.shared.links();
         for link in cut.iter().filter(|link| peer.is_none_or(|peer| peer == link.peer)) {
             link.close(Close::Paused, "paused");
         }
     }
 
-    /// Ends a pause and dials at once. `None` ends every pause; for one peer, it stays paused as
-    /// long as all are.
+    /// Ends a pause and dials at once. `None` ends every pause; one peer is resumed also while all are
+    /// paused, and the others stay so.
     pub fn resume(&self, peer: Option<DeviceId>) {
-        self.shared.wanted.send_modify(|wanted| match peer {
-            Some(peer) => {
-                wanted.paused.remove(&peer);
-            }
-            None => {
-                wanted.all_paused = false;
-                wanted.paused.clear();
-            }
-        });
+        self.shared.wanted.send_modify(|wanted| wanted.resume(peer));
     }
 
     /// Whether links with `peer` are paused.

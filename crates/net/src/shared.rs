@@ -19,8 +19,10 @@ use crate::pairing::Pairing;
 pub(crate) struct Wanted {
     /// Whom to stay connected with, and where they were seen.
     pub(crate) routes: BTreeMap<DeviceId, Vec<SocketAddr>>,
-    /// Nobody is dialled or accepted.
+    /// Nobody is dialled or accepted, but for those who were resumed since.
     pub(crate) all_paused: bool,
+    /// Who was resumed while all are paused.
+    pub(crate) resumed: BTreeSet<DeviceId>,
     /// These are neither dialled nor accepted.
     pub(crate) paused: BTreeSet<DeviceId>,
     /// How often the program has asked not to wait with the next attempts.
@@ -29,7 +31,38 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) fn is_paused(&self, peer: &DeviceId) -> bool {
-        self.all_paused || self.paused.contains(peer)
+        self.paused.contains(peer) || (self.all_paused && !self.resumed.contains(peer))
+    }
+
+    /// Pauses one peer, or all.
+    pub(crate) fn pause(&mut self, peer: Option<DeviceId>) {
+        match peer {
+            Some(peer) => {
+                self.paused.insert(peer);
+                self.resumed.remove(&peer);
+            }
+            None => {
+                self.all_paused = true;
+                self.resumed.clear();
+            }
+        }
+    }
+
+    /// Ends the pause of one peer, whatever holds for the others, or every pause.
+    pub(crate) fn resume(&mut self, peer: Option<DeviceId>) {
+        match peer {
+            Some(peer) => {
+                self.paused.remove(&peer);
+                if self.all_paused {
+                    self.resumed.insert(peer);
+                }
+            }
+            None => {
+                self.all_paused = false;
+                self.paused.clear();
+                self.resumed.clear();
+            }
+        }
     }
 }
 
@@ -158,4 +191,30 @@ impl Shared {
 /// in a panic is as good as any.
 pub(crate) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_resumed_leaves_the_others_paused() {
+        let [one, two] = [DeviceId([1; 32]), DeviceId([2; 32])];
+        let mut wanted = Wanted::default();
+        let paused = |wanted: &Wanted| [wanted.is_paused(&one), wanted.is_paused(&two)];
+        wanted.pause(None);
+        assert_eq!(paused(&wanted), [true, true]);
+        wanted.resume(Some(one));
+        assert_eq!(paused(&wanted), [false, true]);
+        wanted.pause(Some(one));
+        assert_eq!(paused(&wanted), [true, true]);
+        wanted.resume(Some(one));
+        wanted.pause(None);
+        assert_eq!(paused(&wanted), [true, true], "a new pause is for all");
+        wanted.resume(None);
+        assert_eq!(paused(&wanted), [false, false]);
+        wanted.pause(Some(two));
+        wanted.resume(Some(one));
+        assert_eq!(paused(&wanted), [false, true]);
+    }
 }

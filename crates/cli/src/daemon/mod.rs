@@ -65,8 +65,9 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let why = stopped.recv().ok();
     let deadline = Instant::now() + FAREWELL;
     clients.close_door(&socket);
-    clients.farewell();
+    // Whoever waits for other devices waits in vain from now on, and is told how far it has come.
     library.stop_sync();
+    clients.farewell();
     close(library, deadline);
     signals.close();
     match why {

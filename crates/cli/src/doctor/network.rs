@@ -143,6 +143,7 @@ mod tests {
             last_failure: None,
             met: true,
             traffic: (0, 0),
+            queued: 0,
         }
     }
 

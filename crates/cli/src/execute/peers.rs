@@ -47,13 +47,6 @@ fn links(context: Context<'_>, device: Option<&str>, paused: bool) -> Result<Ans
         context.library.pause(device)?;
     } else {
         context.library.resume(device)?;
-        let peers = context.library.status()?.peers;
-        if let Some(device) = device
-            && peers.iter().any(|peer| peer.member.device == device && peer.paused)
-        {
-            let message = "all links are paused, so this one stays cut";
-            return Err(Failure::refused("all_paused", message).next("driftless peers resume"));
-        }
     }
     Ok(Answer::Links(LinksReport { device_id: device.map(|device| device.to_string()), paused }))
 }

@@ -205,12 +205,22 @@ impl Device {
         assert!(code.success(), "{code:?}");
     }
 
-    /// Stops the daemon cleanly.
-    pub(crate) fn down(&mut self) {
-        assert_eq!(self.ok(&["down"])["stopped"], true);
+    /// The daemon's process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.daemon.as_ref().unwrap())
+    }
+
+    /// Waits until the daemon has ended by itself, which it has to do well.
+    pub(crate) fn ended(&mut self) {
         let mut child = self.daemon.take().unwrap();
         let code = until("the daemon has ended", || child.try_wait().unwrap());
         assert!(code.success(), "{code:?}");
+    }
+
+    /// Stops the daemon cleanly.
+    pub(crate) fn down(&mut self) {
+        assert_eq!(self.ok(&["down"])["stopped"], true);
+        self.ended();
     }
 
     /// A new ticket.
@@ -284,7 +294,7 @@ pub(crate) fn first_line(child: &mut Child) -> String {
 }
 
 /// Waits for a command, feeding it.
-fn finish(mut child: Child, input: &str) -> Outcome {
+pub(crate) fn finish(mut child: Child, input: &str) -> Outcome {
     let stdin = child.stdin.take();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let deadline = Instant::now() + 2 * PATIENCE;

@@ -22,6 +22,32 @@ fn the_demo_ends_with_equal_digests_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_demo_with_ten_devices_and_a_thousand_files_ends_with_equal_digests() {
+    let world = World::new();
+    let temp = world.folder("temp", &[]);
+    let names: Vec<(String, String)> = (0..1_000)
+        .map(|n| (format!("folder {}/file {n:03}", n % 20), format!("{}", n / 3)))
+        .collect();
+    let files: Vec<(&str, &str)> =
+        names.iter().map(|(name, text)| (&name[..], &text[..])).collect();
+    let folder = world.folder("files", &files);
+    let device = world.device("none");
+    let mut command = device.command(&["demo", "--json", "--devices", "10", "--path"]);
+    let output = command.arg(&folder).env("TMPDIR", &temp).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["equal"], true);
+    assert_eq!(told["digests"].as_array().unwrap().len(), 10);
+    let stage = |name: &str| {
+        let stages = told["stages"].as_array().unwrap();
+        stages.iter().find(|stage| stage["name"] == name).unwrap().clone()
+    };
+    assert_eq!(stage("index")["files"], 1_000, "{told}");
+    assert_eq!(stage("compare")["conflicts_kept"], 1, "{told}");
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+}
+
+#[test]
 fn a_demo_that_is_interrupted_takes_its_devices_along() {
     let world = World::new();
     let temp = world.folder("temp", &[]);
