@@ -37,6 +37,7 @@ mod fold;
 mod forest;
 mod index;
 mod item;
+pub mod keep;
 mod links;
 mod list;
 mod locations;
@@ -64,8 +65,8 @@ pub use list::MAX_LISTED;
 pub use locations::LocationInfo;
 pub use metadata::{MAX_FREE_FIELDS, MAX_FREE_VALUE, Metadata, Noted};
 pub use models::{
-    Collection, CollectionMember, Entry, EntryKind, Location, LocationState, MetadataField,
-    SYSTEM_TAGS, Subject, Tag, Tagging, UserMetadata, Volume, models,
+    Collection, CollectionMember, Entry, EntryKind, Location, LocationRules, LocationState,
+    MetadataField, SYSTEM_TAGS, Subject, Tag, Tagging, UserMetadata, Volume, models,
 };
 pub use natural::natural_order;
 pub use tags::{NewTag, TagInfo};

@@ -5,12 +5,13 @@ use driftless::{DeviceId, Uuid};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
-use crate::index::Guard;
+use crate::index::Turn;
 use crate::item::{shown, uuid};
-use crate::models::{Entry, Location, Volume};
+use crate::models::{Entry, Location, LocationRules, LocationState, Volume};
 use crate::natural::natural_order;
 use crate::owners::Owners;
 use crate::paths;
+use crate::scan::Cancel;
 use crate::select::{exactly_one, ids_like};
 
 /// Entries that one transaction deletes.
@@ -32,7 +33,8 @@ pub struct LocationInfo {
 }
 
 const LOCATION: &str = "SELECT id, volume, path, path_raw, name, state, files, dirs, bytes, \
-                        scanned_at, problems, _lane FROM location";
+                        scanned_at, problems, gitignore, skip_hidden, no_hash, _lane \
+                        FROM location";
 const VOLUME: &str = "SELECT id, fingerprint, name, mount_point, fs_type, capacity, removable, \
                       _lane FROM volume";
 
@@ -49,8 +51,11 @@ fn read_location(row: &Row<'_>) -> Result<(Location, i64), Error> {
         bytes: row.get(8)?,
         scanned_at: row.get(9)?,
         problems: row.get(10)?,
+        gitignore: row.get(11)?,
+        skip_hidden: row.get(12)?,
+        no_hash: row.get(13)?,
     };
-    Ok((location, row.get(11)?))
+    Ok((location, row.get(14)?))
 }
 
 fn read_volume(row: &Row<'_>) -> Result<(Volume, i64), Error> {
@@ -91,6 +96,21 @@ pub(crate) fn volumes(db: &Connection) -> Result<Vec<(Volume, i64)>, CatalogErro
 }
 
 impl Location {
+    /// From now on this is not indexed.
+    pub(crate) fn set_rules(&mut self, rules: LocationRules) {
+        self.gitignore = rules.gitignore.then_some(true);
+        self.skip_hidden = rules.skip_hidden.then_some(true);
+    }
+
+    /// What of it is not indexed.
+    #[must_use]
+    pub fn rules(&self) -> LocationRules {
+        LocationRules {
+            gitignore: self.gitignore.unwrap_or(false),
+            skip_hidden: self.skip_hidden.unwrap_or(false),
+        }
+    }
+
     /// The exact bytes of its path.
     #[must_use]
     pub fn path_bytes(&self) -> &[u8] {
@@ -106,8 +126,11 @@ impl Catalog<'_> {
             let owners = Owners::load(db)?;
             let volumes = volumes(db)?;
             let mut infos = Vec::new();
-            for (location, lane) in locations(db)? {
+            for (mut location, lane) in locations(db)? {
                 let Some(owner) = owners.of_lane(lane) else { continue };
+                if owner.device == here && is_left_over(&location) {
+                    LocationState::Failed.as_str().clone_into(&mut location.state);
+                }
                 let mut of = volumes.iter();
                 let volume = of.find(|(volume, of)| volume.id == location.volume && *of == lane);
                 infos.push(LocationInfo {
@@ -169,7 +192,7 @@ impl Catalog<'_> {
     /// entries.
     pub fn remove_location(&self, id: Uuid) -> Result<u64, CatalogError> {
         let location = self.own_location(id)?;
-        let guard = Guard::take(&location)?;
+        let turn = Turn::take(&location, &Cancel::default())?;
         let (mut removed, mut last) = (0, 0);
         loop {
             let page = self.read(|db| entries_in(db, id, last))?;
@@ -184,9 +207,15 @@ impl Catalog<'_> {
             })?;
         }
         self.library.write(move |tx| Ok::<_, CatalogError>(tx.drop_row::<Location>(id)?))?;
-        drop(guard);
+        drop(turn);
         Ok(removed)
     }
+}
+
+/// Whether a location says that it is being scanned although nobody does that: the program ended
+/// before the scan.
+fn is_left_over(location: &Location) -> bool {
+    location.state == LocationState::Scanning.as_str() && !Turn::is_taken(location.id)
 }
 
 /// The next entries of a location behind this row of the table. There is no index for it: it is one

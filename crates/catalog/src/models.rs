@@ -78,6 +78,24 @@ pub struct Location {
     pub scanned_at: Option<i64>,
     /// What that scan could not read.
     pub problems: i64,
+    /// Whether `.gitignore` files are honoured; see [`LocationRules`].
+    pub gitignore: Option<bool>,
+    /// Whether names that begin with a dot are left out.
+    pub skip_hidden: Option<bool>,
+    /// Whether files get no content hash.
+    pub no_hash: Option<bool>,
+}
+
+/// What of a folder is not indexed, besides what `.driftlessignore` files say.
+///
+/// An indexed folder holds everything, hidden files and build results too, unless somebody says
+/// otherwise: a catalogue that leaves out what one looks for is worse than one that lists too much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LocationRules {
+    /// Files named `.gitignore` are honoured as well; `.driftlessignore` overrules them.
+    pub gitignore: bool,
+    /// Names that begin with a dot are left out, unless a rule file keeps them.
+    pub skip_hidden: bool,
 }
 
 /// Where a location's scan stands.
@@ -91,11 +109,15 @@ pub enum LocationState {
     Ready,
     /// The last scan did not come to its end; the entries are as far as it came.
     Failed,
+    /// The folder is not there: it was moved, or its drive is not mounted. The entries stay as they
+    /// were.
+    Offline,
 }
 
 impl LocationState {
     /// All states.
-    pub const ALL: [Self; 4] = [Self::New, Self::Scanning, Self::Ready, Self::Failed];
+    pub const ALL: [Self; 5] =
+        [Self::New, Self::Scanning, Self::Ready, Self::Failed, Self::Offline];
 
     /// The state that this text stands for; `None` if a later version wrote it.
     #[must_use]
@@ -111,6 +133,7 @@ impl LocationState {
             Self::Scanning => "scanning",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Offline => "offline",
         }
     }
 }
@@ -133,7 +156,8 @@ impl LocationState {
 #[derive(Syncable, Clone, PartialEq, Eq, Debug)]
 #[sync(owned, index(parent), index(kind, name), partial_index(content))]
 pub struct Entry {
-    /// A v7 id; it stays while the entry keeps its name and folder.
+    /// A v7 id. It stays when the entry gets another name or folder of its location, as far as that
+    /// can be told: by its inode, else by its content.
     pub id: Uuid,
     /// The location.
     pub location: Uuid,
@@ -162,6 +186,14 @@ pub struct Entry {
     pub content: Option<Vec<u8>>,
     /// What a link says, as text.
     pub link_target: Option<String>,
+}
+
+impl Entry {
+    /// The exact bytes of its name.
+    #[must_use]
+    pub fn name_bytes(&self) -> &[u8] {
+        self.name_raw.as_deref().unwrap_or(self.name.as_bytes())
+    }
 }
 
 /// What an entry is.

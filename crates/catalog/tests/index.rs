@@ -115,13 +115,13 @@ fn a_second_scan_writes_what_changed_and_nothing_else() {
 fn what_became_something_else_is_another_entry() {
     let home = Home::new();
     home.write("a", "file");
-    home.write("b/inner", "x");
+    home.write("b/inner", "y");
     home.scan();
     let (a, b) = (home.id_of("a"), home.id_of("b"));
     fs::remove_file(home.path("a")).unwrap();
     home.write("a/inner", "x");
     fs::remove_dir_all(home.path("b")).unwrap();
-    home.write("b", "file");
+    home.write("b", "another");
     let added = home.scan();
     assert_eq!((added.changes.added, added.changes.removed), (3, 3));
     assert_ne!(home.id_of("a"), a);

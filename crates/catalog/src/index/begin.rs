@@ -1,10 +1,9 @@
-//! Before a scan: which location it is of, on which volume, and that nobody else scans it.
+//! Before entries change: which location it is, on which volume, whether it is there, and that nobody
+//! else changes it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use driftless::rusqlite::Connection;
 use driftless::{DeviceId, Uuid, WriteTx};
@@ -13,41 +12,16 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::links::is_there;
 use crate::locations::{locations, volumes};
-use crate::models::{Location, LocationState, Volume};
+use crate::models::{Location, LocationRules, LocationState, Volume};
 use crate::owners::Owners;
 use crate::paths::{below, bytes};
-use crate::scan::{self, name_text};
+use crate::scan::{self, Cancel, name_text};
 
-/// The locations that are being scanned or removed in this process; only one process has a library
-/// open.
-static ACTIVE: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
+use super::turn::Turn;
+use super::{ScanOptions, Who};
 
-/// The right to change a location's entries, given back when it is dropped.
-pub(crate) struct Guard(Uuid);
-
-impl Guard {
-    pub(crate) fn take(location: &Location) -> Result<Self, CatalogError> {
-        let mut active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        if active.insert(location.id) {
-            return Ok(Self(location.id));
-        }
-        Err(CatalogError::Busy { path: PathBuf::from(&location.path) })
-    }
-
-    /// Whether somebody has the right for this location.
-    pub(crate) fn is_taken(location: Uuid) -> bool {
-        ACTIVE.lock().unwrap_or_else(PoisonError::into_inner).contains(&location)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        ACTIVE.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
-    }
-}
-
-/// A location that is about to be scanned.
-pub(super) struct Begun {
+/// A location whose entries are about to be changed.
+pub(crate) struct Begun {
     pub(super) location: Location,
     pub(super) path: PathBuf,
     /// The fingerprint of the volume that it is on.
@@ -56,75 +30,192 @@ pub(super) struct Begun {
     pub(super) known: bool,
     /// Whether inode numbers mean anything there.
     pub(super) inodes: bool,
-    /// Held until the scan is over.
-    pub(super) _guard: Guard,
+    /// Held until the work is over.
+    pub(super) _turn: Turn,
 }
 
-/// Finds or makes the location of a folder, and says that it is being scanned. With `expected` it
-/// must be that one.
+/// The folder of a location, as it is now.
+pub(super) struct Place {
+    path: PathBuf,
+    drive: scan::Volume,
+    inodes: bool,
+}
+
+impl Place {
+    fn look(path: &Path) -> Result<Self, CatalogError> {
+        let path = canonical(path)?;
+        // Whether it can be read at all is better known before anything is written.
+        drop(scan::Walk::open(&path, scan::walk::Options::default())?);
+        let drive = scan::volume_of(&path)?;
+        let inodes = !matches!(drive.fs_type.as_str(), "vfat" | "msdos" | "exfat");
+        Ok(Self { path, drive, inodes })
+    }
+
+    fn begun(self, location: Location, known: bool, turn: Turn) -> Begun {
+        Begun {
+            location,
+            path: self.path,
+            fingerprint: self.drive.fingerprint,
+            known,
+            inodes: self.inodes,
+            _turn: turn,
+        }
+    }
+}
+
+/// Finds or makes the location of a folder for a person, and says that it is being scanned.
 pub(super) fn begin(
     catalog: &Catalog<'_>,
     path: &Path,
-    expected: Option<Uuid>,
+    options: &ScanOptions,
 ) -> Result<Begun, CatalogError> {
-    let (path, drive) = folder(path)?;
-    let inodes = !matches!(drive.fs_type.as_str(), "vfat" | "msdos" | "exfat");
-    let fingerprint = drive.fingerprint.clone();
-    let device = catalog.library.device_id();
-    let of = path.clone();
-    let (location, known) = catalog.library.write(move |tx| {
-        let (mut location, known) = placed(tx, &device, (&of, &drive))?;
-        if expected.is_some_and(|expected| location.id != expected) {
-            return Err(CatalogError::OtherFolder { path: of });
-        }
-        location.state = LocationState::Scanning.as_str().to_owned();
-        tx.put(&location)?;
-        Ok((location, known))
-    })?;
-    let guard = Guard::take(&location)?;
-    Ok(Begun { location, path, fingerprint, known, inodes, _guard: guard })
+    let place = Place::look(path)?;
+    let (location, known) = found(catalog, &place, LocationState::Scanning)?;
+    let turn = Turn::take(&location, &options.cancel)?;
+    let location = scanning(catalog, &place, location.id, Some(options))?;
+    Ok(place.begun(location, known, turn))
 }
 
-/// Makes the location of a folder, and leaves the scan to others. One that is there stays as it is.
-pub(super) fn register(catalog: &Catalog<'_>, path: &Path) -> Result<Location, CatalogError> {
-    let (path, drive) = folder(path)?;
-    let device = catalog.library.device_id();
-    catalog.library.write(move |tx| {
-        let (mut location, known) = placed(tx, &device, (&path, &drive))?;
-        if !known {
-            location.state = LocationState::New.as_str().to_owned();
-            tx.put(&location)?;
+/// Begins to scan a location of this device again; if its folder is not there, it is offline.
+pub(super) fn begin_again(
+    catalog: &Catalog<'_>,
+    id: Uuid,
+    options: &ScanOptions,
+    who: Who,
+) -> Result<Begun, CatalogError> {
+    let location = catalog.own_location(id)?;
+    let turn = match who {
+        Who::Person => Turn::take(&location, &options.cancel)?,
+        Who::Keeper => Turn::wait(id, &options.cancel)?,
+    };
+    let place = there(catalog, &location)?;
+    let person = matches!(who, Who::Person).then_some(options);
+    let location = scanning(catalog, &place, id, person)?;
+    Ok(place.begun(location, true, turn))
+}
+
+/// Begins to bring a part of a location up to date: nothing is written of that.
+pub(super) fn begin_part(
+    catalog: &Catalog<'_>,
+    id: Uuid,
+    cancel: &Cancel,
+) -> Result<Begun, CatalogError> {
+    let turn = Turn::wait(id, cancel)?;
+    let location = catalog.own_location(id)?;
+    let place = there(catalog, &location)?;
+    Ok(place.begun(location, true, turn))
+}
+
+/// The folder of a location, if it is there; else the location is offline.
+pub(super) fn there(catalog: &Catalog<'_>, location: &Location) -> Result<Place, CatalogError> {
+    let place = Place::look(&path_of(location)).and_then(|place| {
+        let path = place.path.clone();
+        let device = catalog.library.device_id();
+        let there = catalog.read(|db| seen(db, &device, (&place.path, &place.drive)))?;
+        match there {
+            Some(there) if there.id == location.id => Ok(place),
+            Some(_) | None => Err(CatalogError::OtherFolder { path }),
         }
-        Ok(location)
+    });
+    if let Err(error) = &place
+        && is_away(error)
+    {
+        catalog.set_state(location.id, LocationState::Offline)?;
+    }
+    place
+}
+
+/// Whether an error says that the folder of a location is not there.
+pub(crate) fn is_away(error: &CatalogError) -> bool {
+    matches!(
+        error,
+        CatalogError::NoFolder { .. }
+            | CatalogError::NotADirectory { .. }
+            | CatalogError::OtherFolder { .. }
+    )
+}
+
+/// The location of a folder and whether it was known before; a new one is made, with this state.
+fn found(
+    catalog: &Catalog<'_>,
+    place: &Place,
+    state: LocationState,
+) -> Result<(Location, bool), CatalogError> {
+    let device = catalog.library.device_id();
+    let (path, drive) = (place.path.clone(), place.drive.clone());
+    if let Some(location) = catalog.read(|db| seen(db, &device, (&path, &drive)))? {
+        return Ok((location, true));
+    }
+    catalog.library.write(move |tx| {
+        // Somebody else may have made it since.
+        if let Some(location) = seen(tx.db(), &device, (&path, &drive))? {
+            return Ok((location, true));
+        }
+        let volume = volume(tx, &device, &drive)?;
+        let mut location = Location { volume, ..new_location(tx, &path) };
+        state.as_str().clone_into(&mut location.state);
+        tx.put(&location)?;
+        Ok((location, false))
     })
 }
 
-/// The canonical path of a folder that can be read, and the drive that it is on.
-fn folder(path: &Path) -> Result<(PathBuf, scan::Volume), CatalogError> {
-    let path = canonical(path)?;
-    // Whether it can be read at all is better known before anything is written.
-    drop(scan::Walk::open(&path, scan::walk::Options::default())?);
-    let drive = scan::volume_of(&path)?;
-    Ok((path, drive))
+/// Makes the location of a folder, and leaves the scan to others. One that is there stays as it is, but
+/// for its rules.
+pub(super) fn register(
+    catalog: &Catalog<'_>,
+    path: &Path,
+    rules: Option<LocationRules>,
+) -> Result<Location, CatalogError> {
+    let place = Place::look(path)?;
+    let (location, _) = found(catalog, &place, LocationState::New)?;
+    if let Some(rules) = rules.filter(|rules| *rules != location.rules()) {
+        catalog.change_location(location.id, move |location| location.set_rules(rules))?;
+    }
+    catalog.own_location(location.id)
 }
 
-/// The location of a folder, placed on its volume, and whether it was there already. A new one is
-/// not written yet.
-fn placed(
-    tx: &mut WriteTx<'_>,
+/// This device's location at a path, if there is one and it is on this volume.
+fn seen(
+    db: &Connection,
     device: &DeviceId,
     (path, drive): (&Path, &scan::Volume),
-) -> Result<(Location, bool), CatalogError> {
-    let volume = volume(tx, device, drive)?;
-    let (location, known) = match existing(tx.db(), device, (path, volume))? {
-        Some(location) => (location, true),
-        None => (new_location(tx, path), false),
-    };
-    let moved = known && location.volume != volume && is_there(tx.db(), "volume", location.volume)?;
-    if moved {
+) -> Result<Option<Location>, CatalogError> {
+    let volume = known_volume(db, device, drive)?.map(|volume| volume.id);
+    let location = existing(db, device, (path, volume))?;
+    if let Some(location) = &location
+        && Some(location.volume) != volume
+        && is_there(db, "volume", location.volume)?
+    {
         return Err(CatalogError::OtherFolder { path: path.to_owned() });
     }
-    Ok((Location { volume, ..location }, known))
+    Ok(location)
+}
+
+/// Says that a location is being scanned. What a person wishes for it is kept.
+fn scanning(
+    catalog: &Catalog<'_>,
+    place: &Place,
+    id: Uuid,
+    person: Option<&ScanOptions>,
+) -> Result<Location, CatalogError> {
+    let device = catalog.library.device_id();
+    let drive = place.drive.clone();
+    let wishes = person.map(|options| (options.hash, options.rules));
+    catalog.library.write(move |tx| {
+        let Some(mut location) = tx.get::<Location>(id)? else {
+            return Err(CatalogError::NotFound { what: "location", given: id.to_string() });
+        };
+        location.volume = volume(tx, &device, &drive)?;
+        location.state = LocationState::Scanning.as_str().to_owned();
+        if let Some((hash, rules)) = wishes {
+            location.no_hash = (!hash).then_some(true);
+            if let Some(rules) = rules {
+                location.set_rules(rules);
+            }
+        }
+        tx.put(&location)?;
+        Ok(location)
+    })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
@@ -145,7 +236,7 @@ fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
 fn existing(
     db: &Connection,
     device: &DeviceId,
-    (path, volume): (&Path, Uuid),
+    (path, volume): (&Path, Option<Uuid>),
 ) -> Result<Option<Location>, CatalogError> {
     let lane = Owners::load(db)?.lane(device);
     let own = locations(db)?.into_iter().filter(|(_, of)| Some(*of) == lane);
@@ -156,7 +247,7 @@ fn existing(
         }
         let inside = below(bytes(path), other).is_some();
         let nested = inside || below(other, bytes(path)).is_some();
-        if nested && location.volume == volume {
+        if nested && Some(location.volume) == volume {
             return Err(CatalogError::Nested {
                 path: path.to_owned(),
                 other: OsStr::from_bytes(other).into(),
@@ -183,6 +274,9 @@ fn new_location(tx: &mut WriteTx<'_>, path: &Path) -> Location {
         bytes: 0,
         scanned_at: None,
         problems: 0,
+        gitignore: None,
+        skip_hidden: None,
+        no_hash: None,
     }
 }
 
@@ -192,7 +286,17 @@ fn volume(
     device: &DeviceId,
     drive: &scan::Volume,
 ) -> Result<Uuid, CatalogError> {
-    let fresh = Volume {
+    let known = known_volume(tx.db(), device, drive)?;
+    let id = known.as_ref().map_or_else(|| tx.new_id(), |volume| volume.id);
+    let fresh = Volume { id, ..row_of(drive) };
+    if known.as_ref() != Some(&fresh) {
+        tx.put(&fresh)?;
+    }
+    Ok(id)
+}
+
+fn row_of(drive: &scan::Volume) -> Volume {
+    Volume {
         id: Uuid::nil(),
         fingerprint: drive.fingerprint.clone(),
         name: drive.name.clone(),
@@ -200,22 +304,23 @@ fn volume(
         fs_type: drive.fs_type.clone(),
         capacity: i64::try_from(drive.capacity).unwrap_or(i64::MAX),
         removable: drive.removable,
-    };
-    let lane = Owners::load(tx.db())?.lane(device);
-    let own: Vec<Volume> = volumes(tx.db())?
+    }
+}
+
+/// This device's row of a volume.
+fn known_volume(
+    db: &Connection,
+    device: &DeviceId,
+    drive: &scan::Volume,
+) -> Result<Option<Volume>, CatalogError> {
+    let fresh = row_of(drive);
+    let lane = Owners::load(db)?.lane(device);
+    let own: Vec<Volume> = volumes(db)?
         .into_iter()
         .filter_map(|(volume, of)| (Some(of) == lane).then_some(volume))
         .collect();
-    let known = own
-        .iter()
-        .find(|volume| volume.fingerprint == fresh.fingerprint)
-        .or_else(|| own.iter().find(|volume| may_be(volume, &fresh)));
-    let id = known.map_or_else(|| tx.new_id(), |volume| volume.id);
-    let fresh = Volume { id, ..fresh };
-    if known != Some(&fresh) {
-        tx.put(&fresh)?;
-    }
-    Ok(id)
+    let same = own.iter().find(|volume| volume.fingerprint == fresh.fingerprint);
+    Ok(same.or_else(|| own.iter().find(|volume| may_be(volume, &fresh))).cloned())
 }
 
 /// Whether two fingerprints are of the same volume although they differ: one of them at least is of a
@@ -231,7 +336,7 @@ fn may_be(known: &Volume, fresh: &Volume) -> bool {
 }
 
 /// The path of a location on this device.
-pub(super) fn path_of(location: &Location) -> PathBuf {
+pub(crate) fn path_of(location: &Location) -> PathBuf {
     std::ffi::OsString::from_vec(location.path_bytes().to_vec()).into()
 }
 
@@ -258,26 +363,5 @@ mod tests {
         assert!(may_be(&weak, &volume("dev:ext4:8:2:7", 7)));
         assert!(!may_be(&strong, &volume("uuid:2", 7)), "two disks in turn at one place");
         assert!(!may_be(&strong, &volume("dev:ext4:8:1:8", 8)), "another size");
-    }
-
-    #[test]
-    fn one_at_a_time() {
-        let location = Location {
-            id: Uuid::from_bytes([9; 16]),
-            volume: Uuid::nil(),
-            path: "/x".into(),
-            path_raw: None,
-            name: "x".into(),
-            state: String::new(),
-            files: 0,
-            dirs: 0,
-            bytes: 0,
-            scanned_at: None,
-            problems: 0,
-        };
-        let first = Guard::take(&location).unwrap();
-        assert!(matches!(Guard::take(&location), Err(CatalogError::Busy { .. })));
-        drop(first);
-        drop(Guard::take(&location).unwrap());
     }
 }

@@ -15,6 +15,7 @@ use super::report::Report;
 use super::sink::{Batch, ROWS, Sink};
 use super::walking::failed;
 use crate::catalog::Catalog;
+use crate::locations::locations;
 use crate::error::CatalogError;
 use crate::models::Entry;
 use crate::owners::Owners;
@@ -39,13 +40,24 @@ pub(super) struct Hasher {
     /// Files that are to be hashed after the walk, and their bytes.
     pub(super) left: u64,
     pub(super) left_bytes: u64,
+    /// Their sizes, unless the caller hashes them.
+    pub(super) left_sizes: HashSet<i64>,
+    /// Some of them, for a caller who hashes them himself.
+    pub(super) left_files: Vec<(Uuid, PathBuf)>,
     /// Files that could not be hashed; trying again at once would not help.
     pub(super) failed: HashSet<Uuid>,
+    /// How many of those left behind the caller wants to know.
+    told: usize,
     last_tag: u64,
 }
 
 impl Hasher {
-    pub(super) fn new(begun: &Begun, options: &ScanOptions) -> Result<Self, CatalogError> {
+    /// The caller hashes what is left himself and wants to know up to `told` of it, unless that is 0.
+    pub(super) fn new(
+        begun: &Begun,
+        options: &ScanOptions,
+        told: usize,
+    ) -> Result<Self, CatalogError> {
         let pool = match options.hash {
             true => Some(HashPool::open(&begun.path, options.cancel.clone())?),
             false => None,
@@ -57,7 +69,10 @@ impl Hasher {
             patience: options.patience,
             left: 0,
             left_bytes: 0,
+            left_sizes: HashSet::new(),
+            left_files: Vec::new(),
             failed: HashSet::new(),
+            told,
             last_tag: 0,
         })
     }
@@ -69,9 +84,14 @@ impl Hasher {
     }
 
     /// Leaves a file for after the walk.
-    pub(super) fn leave(&mut self, bytes: i64) {
+    pub(super) fn leave(&mut self, id: Uuid, bytes: i64, path: PathBuf) {
         self.left += 1;
         self.left_bytes = self.left_bytes.saturating_add(u64::try_from(bytes).unwrap_or(0));
+        if self.told == 0 {
+            self.left_sizes.insert(bytes);
+        } else if self.left_files.len() < self.told {
+            self.left_files.push((id, path));
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), CatalogError> {
@@ -80,13 +100,27 @@ impl Hasher {
 }
 
 /// Puts a hash into its row, with the size and times that it is of: the file may have changed since
-/// it was found.
-pub(super) fn settle(entry: &mut Entry, hashed: &Hashed, report: &mut Report<'_>) {
-    entry.content = Some(hashed.hash.to_vec());
-    entry.size = i64::try_from(hashed.meta.size).unwrap_or(i64::MAX);
-    entry.modified_at = Some(hashed.meta.mtime.millis());
+/// it was found. Tells whether that changed the row.
+pub(super) fn settle(entry: &mut Entry, hashed: &Hashed, report: &mut Report<'_>) -> bool {
     report.hashed += 1;
     report.hashed_bytes = report.hashed_bytes.saturating_add(hashed.meta.size);
+    let size = entry.size;
+    let changed = put_hash(entry, hashed);
+    report.grew(entry.size.saturating_sub(size));
+    changed
+}
+
+/// Puts a hash into its row, with the size and times that it is of. Tells whether that changed it.
+pub(super) fn put_hash(entry: &mut Entry, hashed: &Hashed) -> bool {
+    let size = i64::try_from(hashed.meta.size).unwrap_or(i64::MAX);
+    let modified_at = Some(hashed.meta.mtime.millis());
+    let before = (entry.content.as_deref(), entry.size, entry.modified_at);
+    if before == (Some(hashed.hash.as_slice()), size, modified_at) {
+        return false;
+    }
+    entry.content = Some(hashed.hash.to_vec());
+    (entry.size, entry.modified_at) = (size, modified_at);
+    true
 }
 
 /// Hashes the files of the location that have no hash, in the order of their rows, which is that of
@@ -115,18 +149,25 @@ pub(super) fn hash_rest(
 }
 
 /// A row of the table with a file, and its path in the location, if it has one.
-type File = (i64, Entry, Option<PathBuf>);
+pub(super) type File = (i64, Entry, Option<PathBuf>);
 
-fn page(catalog: &Catalog<'_>, begun: &Begun, last: i64) -> Result<Vec<File>, CatalogError> {
+/// The next files of a location behind a row of the table that have no hash.
+pub(super) fn page(
+    catalog: &Catalog<'_>,
+    location: Uuid,
+    last: i64,
+) -> Result<Vec<File>, CatalogError> {
     let device = catalog.library.device_id();
     catalog.read(|db| {
         let Some(lane) = Owners::load(db)?.lane(&device) else { return Ok(Vec::new()) };
+        let Some((root, _)) = locations(db)?.into_iter().find(|(of, _)| of.id == location) else {
+            return Ok(Vec::new());
+        };
         let mut paths = Paths::new(db);
         let mut files = Vec::new();
-        for (rowid, entry) in without_hash(db, begun.location.id, last, PAGE)? {
-            let name = entry.name_raw.as_deref().unwrap_or(entry.name.as_bytes());
-            let path = paths.of((entry.parent, entry.location, lane), name)?;
-            let inside = path.as_deref().and_then(|p| below(p, begun.location.path_bytes()));
+        for (rowid, entry) in without_hash(db, location, last, PAGE)? {
+            let path = paths.of((entry.parent, entry.location, lane), entry.name_bytes())?;
+            let inside = path.as_deref().and_then(|p| below(p, root.path_bytes()));
             let inside = inside.map(|path| PathBuf::from(OsStr::from_bytes(path)));
             files.push((rowid, entry, inside));
         }
@@ -149,7 +190,7 @@ impl Rest<'_, '_, '_> {
     fn all(&mut self, catalog: &Catalog<'_>, begun: &Begun) -> Result<(), CatalogError> {
         let mut last = 0;
         loop {
-            let page = page(catalog, begun, last)?;
+            let page = page(catalog, begun.location.id, last)?;
             let Some((rowid, ..)) = page.last() else { break };
             last = *rowid;
             for (_, entry, path) in page {
@@ -201,8 +242,9 @@ impl Rest<'_, '_, '_> {
         let Some(mut entry) = self.files.remove(&done.job.tag) else { return };
         match done.outcome {
             Outcome::Hashed(hashed) => {
-                settle(&mut entry, &hashed, self.report);
-                self.batch.put.push(entry);
+                if settle(&mut entry, &hashed, self.report) {
+                    self.batch.put.push(entry);
+                }
             }
             Outcome::Problem(problem) => self.report.problem(problem),
             Outcome::Cancelled => {}

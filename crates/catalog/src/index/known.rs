@@ -1,9 +1,11 @@
-//! What the library knows of a folder from an earlier scan.
+//! What the library knows of a location from earlier scans.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use driftless::Uuid;
-use driftless::rusqlite::{Connection, Error, Row};
+use driftless::rusqlite::{Connection, Error, Row, Rows};
 
 use crate::error::CatalogError;
 use crate::item::uuid;
@@ -35,23 +37,64 @@ fn read_entry(row: &Row<'_>, at: usize) -> Result<Entry, Error> {
 #[derive(Default)]
 pub(super) struct Known {
     children: HashMap<Vec<u8>, Entry>,
-    pub(super) surplus: Vec<Uuid>,
+    pub(super) surplus: Vec<Entry>,
 }
 
+/// Names that are looked up one by one; of more the whole folder is read.
+const FEW_NAMES: usize = 16;
+/// Entries with one name, wherever they are, among which one is looked for.
+const FEW_ALIKE: usize = 64;
+
 impl Known {
-    pub(super) fn load(db: &Connection, parent: Uuid) -> Result<Self, CatalogError> {
+    /// Everything in a folder. Of two with one name, one that is said to be gone already gives way.
+    pub(super) fn load(
+        db: &Connection,
+        parent: Uuid,
+        is_gone: impl Fn(Uuid) -> bool,
+    ) -> Result<Self, CatalogError> {
         let sql = format!("SELECT {ENTRY} FROM entry WHERE parent = ?1 ORDER BY id");
         let mut select = db.prepare_cached(&sql)?;
         let mut rows = select.query([parent.as_bytes()])?;
         let mut known = Self::default();
         while let Some(row) = rows.next()? {
-            let entry = read_entry(row, 0)?;
-            let name = entry.name_raw.clone().unwrap_or_else(|| entry.name.clone().into_bytes());
-            if let Some(first) = known.children.insert(name, entry) {
-                known.surplus.push(first.id);
+            known.add(read_entry(row, 0)?, &is_gone);
+        }
+        Ok(known)
+    }
+
+    /// What has one of these names in a folder.
+    pub(super) fn load_names<'n>(
+        db: &Connection,
+        parent: Uuid,
+        names: impl ExactSizeIterator<Item = &'n OsStr>,
+        is_gone: impl Fn(Uuid) -> bool,
+    ) -> Result<Self, CatalogError> {
+        if names.len() > FEW_NAMES {
+            return Self::load(db, parent, is_gone);
+        }
+        let mut known = Self::default();
+        for name in names {
+            for entry in with_name(db, parent, name.as_bytes())? {
+                known.add(entry, &is_gone);
             }
         }
         Ok(known)
+    }
+
+    fn add(&mut self, entry: Entry, is_gone: &impl Fn(Uuid) -> bool) {
+        let name = entry.name_bytes().to_owned();
+        let Some(first) = self.children.insert(name.clone(), entry) else { return };
+        let second = self.children.get(&name).map_or(Uuid::nil(), |second| second.id);
+        if is_gone(second) && !is_gone(first.id) {
+            self.children.insert(name, first);
+        } else if !is_gone(first.id) {
+            self.surplus.push(first);
+        }
+    }
+
+    /// What is known under this name.
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Entry> {
+        self.children.get(name)
     }
 
     /// What is known under this name; it is then no longer missing.
@@ -60,26 +103,134 @@ impl Known {
     }
 
     /// What was not taken.
-    pub(super) fn missing(&self) -> impl Iterator<Item = &Entry> {
-        self.children.values()
+    pub(super) fn into_missing(self) -> impl Iterator<Item = Entry> {
+        self.children.into_values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.children.len()
+    }
+}
+
+/// What has this name in a folder: one, unless something is wrong. Folders can be large, and so can be
+/// the number of entries with one name, but hardly both.
+pub(super) fn with_name(
+    db: &Connection,
+    parent: Uuid,
+    name: &[u8],
+) -> Result<Vec<Entry>, CatalogError> {
+    let text = String::from_utf8_lossy(name);
+    let sql = format!(
+        "SELECT {ENTRY} FROM entry WHERE kind IN (0, 1, 2) AND name = ?1 ORDER BY id LIMIT ?2"
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    let limit = i64::try_from(FEW_ALIKE + 1).unwrap_or(i64::MAX);
+    let mut alike = entries(select.query((&*text, limit))?)?;
+    if alike.len() > FEW_ALIKE {
+        // The plus keeps SQLite from going by the name.
+        let sql = format!(
+            "SELECT {ENTRY} FROM entry WHERE parent = ?1 AND +name = ?2 ORDER BY id"
+        );
+        let mut select = db.prepare_cached(&sql)?;
+        alike = entries(select.query((parent.as_bytes(), &*text))?)?;
+    }
+    alike.retain(|entry| entry.parent == parent && entry.name_bytes() == name);
+    Ok(alike)
+}
+
+fn entries(mut rows: Rows<'_>) -> Result<Vec<Entry>, CatalogError> {
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(read_entry(row, 0)?);
+    }
+    Ok(entries)
+}
+
+/// The entry with this id.
+pub(super) fn by_id(db: &Connection, id: Uuid) -> Result<Option<Entry>, CatalogError> {
+    let sql = format!("SELECT {ENTRY} FROM entry WHERE id = ?1");
+    let mut select = db.prepare_cached(&sql)?;
+    Ok(entries(select.query([id.as_bytes()])?)?.pop())
+}
+
+/// The last row of the table: what comes behind it is new.
+pub(super) fn last_row(db: &Connection) -> Result<i64, CatalogError> {
+    let mut select = db.prepare_cached("SELECT coalesce(max(rowid), 0) FROM entry")?;
+    Ok(select.query_row([], |row| row.get(0))?)
+}
+
+/// Files of a location with this content whose rows are behind `after`, at most a few.
+pub(super) fn with_content(
+    db: &Connection,
+    (location, content, after): (Uuid, &[u8], i64),
+) -> Result<Vec<Entry>, CatalogError> {
+    let sql = format!(
+        "SELECT {ENTRY} FROM entry WHERE content = ?1 AND location = ?2 AND rowid > ?3 AND +kind = 0 \
+         ORDER BY rowid LIMIT ?4"
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    let limit = i64::try_from(FEW_ALIKE).unwrap_or(i64::MAX);
+    entries(select.query((content, location.as_bytes(), after, limit))?)
+}
+
+/// What there is to know of an entry that is about to go: 72 bytes.
+#[derive(Debug)]
+pub(super) struct Below {
+    pub(super) id: Uuid,
+    pub(super) kind: i64,
+    pub(super) size: i64,
+    pub(super) content: Option<[u8; 32]>,
+}
+
+impl From<&Entry> for Below {
+    fn from(entry: &Entry) -> Self {
+        let content = entry.content.as_deref().and_then(|content| content.try_into().ok());
+        Self { id: entry.id, kind: entry.kind, size: entry.size, content }
     }
 }
 
 /// Everything below a folder, what is in a folder always before the folder.
-pub(super) fn all_below(db: &Connection, folder: Uuid) -> Result<Vec<Uuid>, CatalogError> {
+pub(super) fn all_below(db: &Connection, folder: Uuid) -> Result<Vec<Below>, CatalogError> {
     let mut select = db.prepare_cached(
-        "WITH RECURSIVE below (id, depth) AS ( \
-           SELECT id, 0 FROM entry WHERE parent = ?1 \
-           UNION ALL SELECT e.id, below.depth + 1 FROM below CROSS JOIN entry AS e \
-           ON e.parent = below.id WHERE below.depth <= ?2) \
-         SELECT id FROM below ORDER BY depth DESC",
+        "WITH RECURSIVE below (id, depth, kind, size, content) AS ( \
+           SELECT id, 0, kind, size, content FROM entry WHERE parent = ?1 \
+           UNION ALL SELECT e.id, below.depth + 1, e.kind, e.size, e.content \
+           FROM below CROSS JOIN entry AS e ON e.parent = below.id WHERE below.depth <= ?2) \
+         SELECT id, kind, size, content FROM below ORDER BY depth DESC",
     )?;
     let mut rows = select.query((folder.as_bytes(), crate::scan::walk::MAX_DEPTH))?;
-    let mut ids = Vec::new();
+    let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        ids.push(uuid(row, 0)?);
+        let content: Option<Vec<u8>> = row.get(3)?;
+        let content = content.and_then(|content| content.try_into().ok());
+        all.push(Below { id: uuid(row, 0)?, kind: row.get(1)?, size: row.get(2)?, content });
     }
-    Ok(ids)
+    Ok(all)
+}
+
+/// Which entries of a location have which inode numbers: 24 bytes an entry, and only made when
+/// something with an unknown name is found.
+pub(super) struct Inodes(Vec<(i64, Uuid)>);
+
+impl Inodes {
+    pub(super) fn load(db: &Connection, location: Uuid) -> Result<Self, CatalogError> {
+        let mut select = db.prepare_cached(
+            "SELECT inode, id FROM entry WHERE location = ?1 AND inode IS NOT NULL",
+        )?;
+        let mut rows = select.query([location.as_bytes()])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push((row.get(0)?, uuid(row, 1)?));
+        }
+        all.sort_unstable();
+        Ok(Self(all))
+    }
+
+    /// The entries with this number; more than one are hard links.
+    pub(super) fn of(&self, inode: i64) -> impl Iterator<Item = Uuid> {
+        let from = self.0.partition_point(|(number, _)| *number < inode);
+        self.0[from..].iter().take_while(move |(number, _)| *number == inode).map(|(_, id)| *id)
+    }
 }
 
 /// The next files of a location behind this row of the table that have no hash, with their rows.

@@ -1,11 +1,13 @@
 //! What a scan tells while it goes and at its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use driftless::Uuid;
 
-use crate::scan::{Kind, Problem, Progress, Total};
+use super::known::Below;
+use crate::models::{Entry, EntryKind};
+use crate::scan::{Kind, Problem, Progress, Total, What};
 
 /// Problems that are kept with their paths; more are counted.
 const MAX_PROBLEMS: usize = 1_000;
@@ -40,12 +42,44 @@ impl Counts {
 pub struct Changes {
     /// New ones.
     pub added: u64,
-    /// Those of which something changed.
+    /// Those of which something changed, but not their place.
     pub updated: u64,
+    /// Those that have another name or are in another folder.
+    pub moved: u64,
     /// Those that are gone.
     pub removed: u64,
     /// Those that are as they were.
     pub unchanged: u64,
+}
+
+/// By how much what is in a location grew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Growth {
+    pub(crate) files: i64,
+    pub(crate) dirs: i64,
+    pub(crate) bytes: i64,
+}
+
+impl Growth {
+    /// An entry of this kind and size came (1) or went (-1).
+    fn count(&mut self, kind: i64, size: i64, by: i64) {
+        if kind == EntryKind::File.number() {
+            self.files += by;
+            self.bytes = self.bytes.saturating_add(size.saturating_mul(by));
+        } else if kind == EntryKind::Dir.number() {
+            self.dirs += by;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.dirs += other.dirs;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a scan is doing.
@@ -109,6 +143,11 @@ pub struct Added {
     pub elapsed: Duration,
 }
 
+/// Where an entry is.
+fn place(entry: &Entry) -> (Uuid, &[u8]) {
+    (entry.parent, entry.name_bytes())
+}
+
 /// Collects what there is to tell, and tells it.
 pub(super) struct Report<'c> {
     tell: &'c mut dyn FnMut(&ScanProgress),
@@ -119,6 +158,7 @@ pub(super) struct Report<'c> {
     read: Progress,
     expected: Option<Total>,
     pub(super) changes: Changes,
+    pub(super) growth: Growth,
     pub(super) hashed: u64,
     pub(super) hashed_bytes: u64,
     problems: Vec<Problem>,
@@ -138,6 +178,7 @@ impl<'c> Report<'c> {
             read: Progress::new(0),
             expected: expected.map(Total::Entries),
             changes: Changes::default(),
+            growth: Growth::default(),
             hashed: 0,
             hashed_bytes: 0,
             problems: Vec::new(),
@@ -152,6 +193,51 @@ impl<'c> Report<'c> {
 
     pub(super) fn found(&mut self, kind: Kind, size: u64) {
         self.walked.found(kind, size);
+    }
+
+    /// What a row was and what it is from now on.
+    pub(super) fn compared(&mut self, old: Option<&Entry>, new: &Entry) {
+        let changes = &mut self.changes;
+        match old {
+            None => changes.added += 1,
+            Some(old) if place(old) != place(new) => changes.moved += 1,
+            Some(old) if old != new => changes.updated += 1,
+            Some(_) => changes.unchanged += 1,
+        }
+        if let Some(old) = old {
+            self.growth.count(old.kind, old.size, -1);
+        }
+        self.growth.count(new.kind, new.size, 1);
+    }
+
+    /// A file was larger by so much than it was thought to be.
+    pub(super) fn grew(&mut self, bytes: i64) {
+        self.growth.bytes = self.growth.bytes.saturating_add(bytes);
+    }
+
+    /// A row is gone.
+    pub(super) fn removed(&mut self, kind: i64, size: i64) {
+        self.changes.removed += 1;
+        self.growth.count(kind, size, -1);
+    }
+
+    /// What was added is what was missing elsewhere: an entry moved.
+    pub(super) fn was_moved(&mut self, old: &Below) {
+        self.changes.added = self.changes.added.saturating_sub(1);
+        self.changes.moved += 1;
+        self.growth.count(old.kind, old.size, -1);
+    }
+
+    /// Rules that cannot be used.
+    pub(super) fn rules(&mut self, problem: &crate::watch::Problem) {
+        let path = problem.path().map(Path::to_owned).unwrap_or_default();
+        let source = std::io::Error::other(problem.to_string());
+        self.problem(Problem { path, what: What::Rules, source: Some(source) });
+    }
+
+    /// The problems so far, with paths relative to the location.
+    pub(super) fn take_problems(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.problems)
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use driftless::{Library, Uuid};
+use driftless::{Library, Uuid, WriteTx};
 
 use crate::error::CatalogError;
 use crate::models::Entry;
@@ -63,15 +63,18 @@ impl<'s> Sink<'s> {
 
 fn write_all(library: &Library, batches: &Receiver<Batch>) -> Result<(), CatalogError> {
     for batch in batches {
-        library.write(move |tx| {
-            for entry in &batch.put {
-                tx.put(entry)?;
-            }
-            for id in batch.gone {
-                tx.drop_row::<Entry>(id)?;
-            }
-            Ok::<_, CatalogError>(())
-        })?;
+        library.write(move |tx| write(tx, batch))?;
+    }
+    Ok(())
+}
+
+/// Writes a batch. All rows of entries that change or go, for whatever reason, come by here.
+pub(super) fn write(tx: &mut WriteTx<'_>, batch: Batch) -> Result<(), CatalogError> {
+    for entry in &batch.put {
+        tx.put(entry)?;
+    }
+    for id in batch.gone {
+        tx.drop_row::<Entry>(id)?;
     }
     Ok(())
 }

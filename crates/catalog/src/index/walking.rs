@@ -1,30 +1,68 @@
-//! Walking a location, and comparing what is there with what is known.
+//! Walking a location or parts of it, and comparing what is there with what is known. There is one way
+//! to do that, however little is compared.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use driftless::Uuid;
 
-use super::INLINE_BYTES;
 use super::begin::Begun;
-use super::hashing::{Hasher, settle};
-use super::ids::Ids;
-use super::known::{Known, all_below};
+use super::hashing::Hasher;
+use super::ids::{Ids, now_ms};
+use super::known::Known;
+use super::lost::Lost;
 use super::report::Report;
-use super::sink::{Batch, ROWS, Sink};
+use super::rows::Rows;
+use super::rules::rules;
+use super::sink::Sink;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
 use crate::scan::walk::{Options, ROOT};
 use crate::scan::{
-    Done, Found, Job, Kind, Listed, Meta, Outcome, Problem, Step, Walk, What, extension, name_text,
-    volume_of,
+    Found, Kind, Listed, Meta, Problem, Step, Walk, What, extension, name_text, volume_of,
 };
+use crate::watch::Ignore;
 
-/// How long a row waits for others before it is written.
-const HOLD: Duration = Duration::from_millis(500);
+/// A file that was modified so shortly ago may be modified again without another modification time:
+/// clocks of file systems tick every 4 ms, that of FAT every 2 s.
+const DOUBT: Duration = Duration::from_secs(3);
+
+/// What is compared.
+pub(super) struct Scope {
+    /// A folder, by its id.
+    pub(super) folder: Uuid,
+    /// Whether there may be entries in it from an earlier scan.
+    pub(super) known: bool,
+    /// Where it is in the location.
+    pub(super) path: PathBuf,
+    pub(super) extent: Extent,
+}
+
+/// How much of a folder is compared. Folders that were not known are always compared with all below
+/// them.
+pub(super) enum Extent {
+    /// It and all below it.
+    Tree,
+    /// What is directly in it; of a folder with such a name all below it, if it says true.
+    Folder(BTreeMap<OsString, bool>),
+    /// What has these names in it; of a folder all below it, if it says true. What is not there is
+    /// passed over.
+    Names(BTreeMap<OsString, bool>),
+}
+
+impl Extent {
+    /// Whether something is to be looked at by its name.
+    fn names(&self, name: &OsStr) -> bool {
+        match self {
+            Self::Tree => false,
+            Self::Folder(names) | Self::Names(names) => names.contains_key(name),
+        }
+    }
+}
 
 /// A folder that was found and is still to be listed.
 #[derive(Clone, Copy)]
@@ -40,15 +78,16 @@ struct Current {
     id: Uuid,
     path: PathBuf,
     known: Known,
+    /// Whether any rule can concern what is in it.
+    rules: bool,
 }
 
-/// A row of the batch that is being filled.
-struct Pending {
-    entry: Entry,
-    /// Whether it differs from what is written.
-    dirty: bool,
-    /// Whether its hash is still to come.
-    waits: bool,
+/// The walk over one scope.
+struct Tour {
+    walk: Walk,
+    scope: Scope,
+    folders: HashMap<u64, Folder>,
+    current: Option<Current>,
 }
 
 /// The library failed; [`Sink::close`] tells how.
@@ -56,99 +95,138 @@ pub(super) fn failed() -> CatalogError {
     CatalogError::Library(driftless::Error::Closed)
 }
 
-struct Walker<'w, 'c, 's> {
+pub(super) struct Walker<'w, 'c, 's> {
     catalog: Catalog<'w>,
     begun: &'w Begun,
-    hasher: &'w mut Hasher,
-    report: &'w mut Report<'c>,
-    sink: &'w Sink<'s>,
+    rows: Rows<'w, 'c, 's>,
+    lost: &'w mut Lost,
     ids: Ids,
-    walk: Walk,
+    ignore: Ignore,
     /// The library's own folder, which changes with everything that is written to it.
     own: Option<(u64, u64)>,
-    folders: HashMap<u64, Folder>,
-    current: Option<Current>,
-    rows: Vec<Pending>,
-    gone: Vec<Uuid>,
-    /// Rows whose hash is still to come, by the job's tag.
-    waiting: HashMap<u64, usize>,
-    since: Instant,
+    /// The device that the location's root is on.
+    device: Option<u64>,
 }
 
-/// Walks the location and writes what differs from what is known.
-pub(super) fn walk(
-    catalog: &Catalog<'_>,
-    begun: &Begun,
-    hasher: &mut Hasher,
-    report: &mut Report<'_>,
-    sink: &Sink<'_>,
-) -> Result<(), CatalogError> {
-    let root = Folder { id: begun.location.id, known: begun.known };
-    let mut walker = Walker {
-        catalog: *catalog,
-        begun,
-        hasher,
-        report,
-        sink,
-        ids: Ids::new()?,
-        walk: Walk::open(&begun.path, Options::default())?,
-        own: identity(catalog.library.dir()),
-        folders: HashMap::from([(ROOT, root)]),
-        current: None,
-        rows: Vec::new(),
-        gone: Vec::new(),
-        waiting: HashMap::new(),
-        since: Instant::now(),
-    };
-    while let Some(step) = walker.walk.next() {
-        if let Err(stop) = walker.hasher.check() {
-            // What was found so far is kept.
-            walker.flush()?;
-            return Err(stop);
-        }
-        walker.step(step)?;
+impl<'w, 'c, 's> Walker<'w, 'c, 's> {
+    pub(super) fn new(
+        catalog: &Catalog<'w>,
+        begun: &'w Begun,
+        (hasher, report): (&'w mut Hasher, &'w mut Report<'c>),
+        lost: &'w mut Lost,
+        sink: &'w Sink<'s>,
+    ) -> Result<Self, CatalogError> {
+        Ok(Self {
+            catalog: *catalog,
+            begun,
+            rows: Rows::new(hasher, report, sink),
+            lost,
+            ids: Ids::new()?,
+            ignore: Ignore::open(&begun.path, &rules(begun.location.rules())),
+            own: identity(catalog.library.dir()),
+            device: identity(&begun.path).map(|(device, _)| device),
+        })
     }
-    walker.flush()
-}
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = path.metadata().ok()?;
-    Some((meta.dev(), meta.ino()))
-}
-
-impl Walker<'_, '_, '_> {
-    fn step(&mut self, step: Step) -> Result<(), CatalogError> {
-        match step {
-            Step::Found(found) => self.found(found)?,
-            Step::Problem(problem) => self.report.problem(problem),
-            Step::Listed(listed) => self.listed(listed)?,
+    /// Compares a scope, and writes what differs.
+    pub(super) fn compare(&mut self, scope: Scope) -> Result<(), CatalogError> {
+        let Some(mut tour) = self.set_out(scope)? else { return Ok(()) };
+        while let Some(step) = tour.walk.next() {
+            if let Err(stop) = self.rows.hasher.check() {
+                // What was found so far is kept.
+                self.rows.flush()?;
+                return Err(stop);
+            }
+            match step {
+                Step::Found(found) => self.found(&mut tour, found)?,
+                Step::Problem(problem) => self.problem(&tour, problem),
+                Step::Listed(listed) => self.listed(&mut tour, listed)?,
+            }
+            self.rows.step()?;
         }
-        self.poll();
-        self.report.tick();
-        let full = self.rows.len() + self.gone.len() >= ROWS;
-        let due = !(self.rows.is_empty() && self.gone.is_empty()) && self.since.elapsed() >= HOLD;
-        if full || due { self.flush() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Hands over the last rows.
+    pub(super) fn end(mut self) -> Result<(), CatalogError> {
+        self.rows.flush()?;
+        let (problems, _) = self.ignore.take_problems();
+        for problem in problems {
+            self.rows.report.rules(&problem);
+        }
+        self.lost.end_walk();
+        Ok(())
+    }
+
+    /// Opens the folder of a scope; `None` if there is nothing to compare in it.
+    fn set_out(&mut self, scope: Scope) -> Result<Option<Tour>, CatalogError> {
+        let part = !scope.path.as_os_str().is_empty();
+        let walk = match &scope.extent {
+            Extent::Tree | Extent::Folder(_) => {
+                Walk::open_below(&self.begun.path, &scope.path, None, Options::default())
+            }
+            Extent::Names(names) => {
+                let mut names = names.keys().map(OsString::as_os_str);
+                let names: &mut dyn Iterator<Item = &OsStr> = &mut names;
+                Walk::open_below(&self.begun.path, &scope.path, Some(names), Options::default())
+            }
+        };
+        let walk = match walk {
+            Ok(walk) => walk,
+            // What took it away is still to be heard of.
+            Err(_) if part => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if part && (self.ignore.enter(&scope.path) || !self.belongs(walk.root(), &scope.path)) {
+            return Ok(None);
+        }
+        self.lost.ask_inodes(!matches!(scope.extent, Extent::Names(_)));
+        let folders = HashMap::from([(ROOT, Folder { id: scope.folder, known: scope.known })]);
+        Ok(Some(Tour { walk, scope, folders, current: None }))
     }
 
     /// The folder with this index, which is being listed.
-    fn enter(&mut self, index: u64) -> Result<&mut Current, CatalogError> {
-        if self.current.as_ref().is_none_or(|current| current.index != index) {
-            let folder = self.folders.get(&index).copied();
+    fn enter<'t>(
+        &mut self,
+        tour: &'t mut Tour,
+        index: u64,
+    ) -> Result<&'t mut Current, CatalogError> {
+        if tour.current.as_ref().is_none_or(|current| current.index != index) {
+            let folder = tour.folders.get(&index).copied();
             let Folder { id, known } = folder.expect("a folder is found before it is listed");
-            let known = match known {
-                true => self.catalog.read(|db| Known::load(db, id))?,
-                false => Known::default(),
+            let known = match (known, &tour.scope.extent) {
+                (false, _) => Known::default(),
+                (true, Extent::Names(names)) if index == ROOT => {
+                    let names = names.keys().map(OsString::as_os_str);
+                    let is_gone = |id| self.lost.is_gone(id);
+                    self.catalog.read(|db| Known::load_names(db, id, names, is_gone))?
+                }
+                (true, _) => {
+                    self.catalog.read(|db| Known::load(db, id, |id| self.lost.is_gone(id)))?
+                }
             };
-            self.current = Some(Current { index, id, path: self.walk.dir_path(), known });
+            let path = tour.scope.path.join(tour.walk.dir_path());
+            // The walk does not enter what is ignored.
+            self.ignore.enter(&path);
+            let rules = self.ignore.has_rules();
+            tour.current = Some(Current { index, id, path, known, rules });
         }
-        Ok(self.current.as_mut().expect("it was just entered"))
+        Ok(tour.current.as_mut().expect("it was just entered"))
     }
 
-    fn found(&mut self, found: Found) -> Result<(), CatalogError> {
+    fn found(&mut self, tour: &mut Tour, found: Found) -> Result<(), CatalogError> {
         let (meta, index) = (found.meta, found.index);
-        self.report.found(meta.kind, meta.size);
-        let current = self.enter(found.parent)?;
+        self.enter(tour, found.parent)?;
+        let current = tour.current.as_mut().expect("it was just entered");
+        let path = current.path.join(&found.name);
+        let is_dir = meta.kind == Kind::Dir;
+        if current.rules && self.ignore.ignores_here(&path, is_dir) {
+            if is_dir {
+                tour.walk.do_not_enter(index);
+            }
+            return Ok(());
+        }
+        self.rows.report.found(meta.kind, meta.size);
         let kind = match meta.kind {
             Kind::File => EntryKind::File,
             Kind::Dir => EntryKind::Dir,
@@ -156,20 +234,54 @@ impl Walker<'_, '_, '_> {
             // If something else had this name before, that is gone.
             Kind::Other => return Ok(()),
         };
-        let mut old = current.known.take(found.name.as_bytes());
-        let (parent, path) = (current.id, current.path.join(&found.name));
-        if let Some(other) = old.take_if(|old| old.kind != kind.number()) {
-            self.remove(&other)?;
-        }
-        let entry = self.entry(found, kind, parent, old.as_ref());
-        if kind == EntryKind::Dir {
-            self.folders.insert(index, Folder { id: entry.id, known: old.is_some() });
-            if !self.belongs(&meta, &path) {
-                self.walk.do_not_enter(index);
+        let known = current.known.take(found.name.as_bytes());
+        let parent = current.id;
+        let old = self.recognise(known, &meta, kind)?;
+        self.lost.found(old.as_ref(), &meta, (parent, &found.name));
+        let entry = self.entry(&found, kind, parent, old.as_ref());
+        if is_dir {
+            tour.folders.insert(index, Folder { id: entry.id, known: old.is_some() });
+            if !self.goes_on(&tour.scope, &found, old.is_some()) || !self.belongs(&meta, &path) {
+                tour.walk.do_not_enter(index);
             }
         }
-        self.compare(entry, old, path);
+        let doubt = found.depth == 1 && tour.scope.extent.names(&found.name) && is_fresh(&meta);
+        self.rows.keep(entry, old.as_ref(), doubt, path);
         Ok(())
+    }
+
+    /// The entry that something is: one with its name, if that is the same kind of thing and no other
+    /// folder; else one with its inode.
+    fn recognise(
+        &mut self,
+        known: Option<Entry>,
+        meta: &Meta,
+        kind: EntryKind,
+    ) -> Result<Option<Entry>, CatalogError> {
+        let known = known.filter(|known| !self.lost.is_elsewhere(known.id));
+        let Some(known) = known else { return self.lost.by_inode(&self.catalog, meta, kind) };
+        let another = known.inode.is_some_and(|inode| inode != meta.inode.cast_signed());
+        if known.kind == kind.number() && !(another && kind == EntryKind::Dir) {
+            return Ok(Some(known));
+        }
+        match self.lost.by_inode(&self.catalog, meta, kind)? {
+            None if known.kind == kind.number() => Ok(Some(known)),
+            other => {
+                self.lost.miss(known);
+                Ok(other)
+            }
+        }
+    }
+
+    /// Whether what is in a folder is compared as well.
+    fn goes_on(&self, scope: &Scope, found: &Found, known: bool) -> bool {
+        if found.depth > 1 || !known {
+            return true;
+        }
+        match &scope.extent {
+            Extent::Tree => true,
+            Extent::Folder(names) | Extent::Names(names) => names.get(&found.name).copied().unwrap_or(false),
+        }
     }
 
     /// Whether what is in a folder belongs to the location. Another volume does not: it can be
@@ -178,20 +290,26 @@ impl Walker<'_, '_, '_> {
         if self.own == Some((meta.device, meta.inode)) {
             return false;
         }
-        if meta.device == self.walk.root().device {
+        if self.device == Some(meta.device) {
             return true;
         }
         // One volume can have several device numbers, as btrfs has for its subvolumes.
         let volume = volume_of(&self.begun.path.join(path));
         let same = volume.is_ok_and(|volume| volume.fingerprint == self.begun.fingerprint);
         if !same {
-            self.report.problem(Problem::new(path.to_owned(), What::OtherVolume));
+            self.rows.report.problem(Problem::new(path.to_owned(), What::OtherVolume));
         }
         same
     }
 
     /// The row of what was found, with what stays of its old row.
-    fn entry(&mut self, found: Found, kind: EntryKind, parent: Uuid, old: Option<&Entry>) -> Entry {
+    fn entry(
+        &mut self,
+        found: &Found,
+        kind: EntryKind,
+        parent: Uuid,
+        old: Option<&Entry>,
+    ) -> Entry {
         let meta = found.meta;
         let (name, name_raw) = name_text(&found.name);
         let size = if kind == EntryKind::Dir { 0 } else { meta.size };
@@ -211,144 +329,47 @@ impl Walker<'_, '_, '_> {
             created_at: meta.btime.map(|time| time.millis()),
             inode: self.begun.inodes.then_some(meta.inode.cast_signed()),
             content: old.filter(same).and_then(|old| old.content.clone()),
-            link_target: found.target.map(|to| to.to_string_lossy().into_owned()),
+            link_target: found.target.as_ref().map(|to| to.to_string_lossy().into_owned()),
         }
     }
 
-    /// Keeps a row for writing if it is new or differs, and has the file hashed if need be.
-    fn compare(&mut self, entry: Entry, old: Option<Entry>, path: PathBuf) {
-        let changes = &mut self.report.changes;
-        let dirty = old.as_ref() != Some(&entry);
-        match (&old, dirty) {
-            (None, _) => changes.added += 1,
-            (Some(_), true) => changes.updated += 1,
-            (Some(_), false) => changes.unchanged += 1,
-        }
-        let file = entry.kind == EntryKind::File.number();
-        let hash = self.hasher.pool.is_some() && file && entry.content.is_none();
-        if !(dirty || hash) {
+    fn problem(&mut self, tour: &Tour, mut problem: Problem) {
+        let named = matches!(tour.scope.extent, Extent::Names(_));
+        // What was named and is not there is passed over.
+        if named && problem.what == What::Vanished {
             return;
         }
-        if self.rows.is_empty() && self.gone.is_empty() {
-            self.since = Instant::now();
-        }
-        let (row, size) = (self.rows.len(), entry.size);
-        self.rows.push(Pending { entry, dirty, waits: false });
-        if hash {
-            let small = u64::try_from(size).is_ok_and(|size| size <= INLINE_BYTES);
-            if small && self.submit(path, row) {
-                self.rows[row].waits = true;
-            } else {
-                self.hasher.leave(size);
-            }
-        }
+        problem.path = tour.scope.path.join(&problem.path);
+        self.rows.report.problem(problem);
     }
 
-    /// Has a file hashed while the walk goes on. False if that is not done any more.
-    fn submit(&mut self, path: PathBuf, row: usize) -> bool {
-        let tag = self.hasher.tag();
-        let mut job = Job { tag, path };
-        while self.hasher.inline {
-            let Some(pool) = &mut self.hasher.pool else { return false };
-            match pool.submit(job) {
-                Ok(()) => {
-                    self.waiting.insert(tag, row);
-                    return true;
-                }
-                Err(refused) => job = refused,
-            }
-            match pool.wait_for(self.hasher.patience) {
-                Some(done) => self.take(done),
-                None => self.hasher.inline = false,
-            }
+    /// A folder was read: what is known and was not found is missing, unless something went wrong.
+    fn listed(&mut self, tour: &mut Tour, listed: Listed) -> Result<(), CatalogError> {
+        self.enter(tour, listed.dir)?;
+        tour.folders.remove(&listed.dir);
+        let Some(mut current) = tour.current.take() else { return Ok(()) };
+        for entry in std::mem::take(&mut current.known.surplus) {
+            self.lost.miss(entry);
         }
-        false
-    }
-
-    /// Takes the hashes that are there.
-    fn poll(&mut self) {
-        while let Some(done) = self.hasher.pool.as_mut().and_then(|pool| pool.poll()) {
-            self.take(done);
-        }
-    }
-
-    fn take(&mut self, done: Done<u64>) {
-        // A row that had waited too long is written; its file is hashed once more later.
-        let Some(row) = self.waiting.remove(&done.job.tag) else { return };
-        let pending = &mut self.rows[row];
-        pending.waits = false;
-        match done.outcome {
-            Outcome::Hashed(hashed) => {
-                settle(&mut pending.entry, &hashed, self.report);
-                pending.dirty = true;
-            }
-            Outcome::Problem(problem) => {
-                self.hasher.failed.insert(pending.entry.id);
-                self.report.problem(problem);
-            }
-            Outcome::Cancelled => {}
-        }
-    }
-
-    /// A folder was read: what is known and was not found is gone, unless something went wrong.
-    fn listed(&mut self, listed: Listed) -> Result<(), CatalogError> {
-        self.enter(listed.dir)?;
-        self.folders.remove(&listed.dir);
-        let Some(mut current) = self.current.take() else { return Ok(()) };
-        self.bury(std::mem::take(&mut current.known.surplus))?;
-        if listed.complete {
-            for entry in current.known.missing() {
-                self.remove(entry)?;
+        let named = matches!(tour.scope.extent, Extent::Names(_)) && listed.dir == ROOT;
+        if listed.complete && !named {
+            for entry in current.known.into_missing() {
+                self.lost.miss(entry);
             }
         }
         Ok(())
     }
+}
 
-    /// An entry is gone, with all that was below it.
-    fn remove(&mut self, entry: &Entry) -> Result<(), CatalogError> {
-        if entry.kind == EntryKind::Dir.number() {
-            let below = self.catalog.read(|db| all_below(db, entry.id))?;
-            self.bury(below)?;
-        }
-        self.bury(vec![entry.id])
-    }
+/// Whether a file was modified only moments ago.
+fn is_fresh(meta: &Meta) -> bool {
+    let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let doubt = i64::try_from(DOUBT.as_millis()).unwrap_or(i64::MAX);
+    meta.kind == Kind::File && meta.mtime.millis() >= now.saturating_sub(doubt)
+}
 
-    fn bury(&mut self, ids: Vec<Uuid>) -> Result<(), CatalogError> {
-        for id in ids {
-            self.report.changes.removed += 1;
-            self.gone.push(id);
-            if self.gone.len() >= ROWS {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands the batch to the library, when its hashes are there or have been waited for long enough.
-    fn flush(&mut self) -> Result<(), CatalogError> {
-        let until = Instant::now() + self.hasher.patience;
-        while !self.waiting.is_empty() {
-            let left = until.saturating_duration_since(Instant::now());
-            let Some(pool) = &mut self.hasher.pool else { break };
-            match pool.wait_for(left) {
-                Some(done) => self.take(done),
-                None => {
-                    self.hasher.inline = false;
-                    break;
-                }
-            }
-        }
-        self.waiting.clear();
-        let mut batch = Batch { put: Vec::new(), gone: std::mem::take(&mut self.gone) };
-        for pending in self.rows.drain(..) {
-            if pending.waits {
-                self.hasher.leave(pending.entry.size);
-            }
-            if pending.dirty {
-                batch.put.push(pending.entry);
-            }
-        }
-        self.since = Instant::now();
-        if self.sink.send(batch) { Ok(()) } else { Err(failed()) }
-    }
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = path.metadata().ok()?;
+    Some((meta.dev(), meta.ino()))
 }

@@ -1,7 +1,7 @@
 //! Opening and listing directories relative to open ones, so that no path is built for an entry
 //! and no path is ever too long.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
@@ -111,6 +111,18 @@ impl Names {
             CStr::from_bytes_with_nul(&self.bytes[start..end])
                 .expect("every span ends with its name's zero"),
         )
+    }
+
+    /// Replaces the names by these. On an error, holds those that came before it.
+    pub(super) fn set(&mut self, names: &mut dyn Iterator<Item = &OsStr>) -> Result<(), ListError> {
+        self.clear();
+        let mut result = Ok(());
+        for name in names {
+            let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL.into());
+            result = result.and(name.and_then(|name| self.push(&name)));
+        }
+        self.arrange();
+        result
     }
 
     /// Replaces the names by those in `dir`. On an error, holds those that were read before it.

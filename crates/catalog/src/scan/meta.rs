@@ -1,10 +1,13 @@
 //! What the file system says about one entry.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
+
+use super::dir::{open_parent, open_root};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +93,15 @@ pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<Meta, Errno> {
 /// Whether the entry, or what it links to, can be looked at; if not, why.
 pub(super) fn leads_somewhere(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     rustix::fs::statat(dir, name, NO_AUTOMOUNT).map(|_| ())
+}
+
+/// About what is at a path below a root, to which no link is followed.
+///
+/// # Errors
+/// If it is not there or cannot be looked at.
+pub fn look_below(root: &Path, path: &Path) -> std::io::Result<Meta> {
+    let (dir, name) = open_parent(&open_root(root)?, path)?;
+    Ok(stat_at(dir.as_fd(), &name)?)
 }
 
 /// About what is open.

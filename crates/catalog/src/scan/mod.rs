@@ -19,7 +19,7 @@ pub mod volume;
 pub mod walk;
 
 pub use hash::{Cancel, Done, HashPool, Hashed, Job, Outcome, PoolError};
-pub use meta::{FileTime, Kind, Meta};
+pub use meta::{FileTime, Kind, Meta, look_below};
 pub use name::{extension, name_text};
 pub use problem::{Problem, RootError, What};
 pub use progress::{Progress, Total};

@@ -26,6 +26,8 @@ pub enum What {
     Cycle,
     /// Something that has no content to read; it was not opened.
     NotAFile,
+    /// Rules of what to leave out that cannot be used, so that nothing is left out by them.
+    Rules,
     /// A note: another volume is mounted here; it was not entered.
     OtherVolume,
     /// A note: the link's target does not exist, or the link leads back to itself.
@@ -47,6 +49,7 @@ impl What {
             Self::TooMany => "too_many",
             Self::Cycle => "cycle",
             Self::NotAFile => "not_a_file",
+            Self::Rules => "rules",
             Self::OtherVolume => "other_volume",
             Self::BrokenLink => "broken_link",
             Self::NotUtf8 => "not_utf8",
@@ -69,6 +72,7 @@ impl What {
             Self::TooMany => "has too many entries",
             Self::Cycle => "contains itself and was not entered again",
             Self::NotAFile => "is not a regular file and was not opened",
+            Self::Rules => "has rules that cannot be used",
             Self::OtherVolume => "is where another volume is mounted and was not entered",
             Self::BrokenLink => "links to what does not exist",
             Self::NotUtf8 => "has a name that is not UTF-8",

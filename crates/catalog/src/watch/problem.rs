@@ -93,6 +93,21 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// The path that it is about, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Pattern { path, .. } | Self::TooManyRules { path } => path.as_deref(),
+            Self::Rules { path, .. }
+            | Self::Unwatched { path, .. }
+            | Self::OutOfWatches { path, .. }
+            | Self::SeenTwice { path } => Some(path),
+            Self::Remote { .. } => None,
+        }
+    }
+}
+
 fn list(path: Option<&Path>) -> String {
     path.map_or_else(|| "the location's list".to_owned(), |path| path.display().to_string())
 }

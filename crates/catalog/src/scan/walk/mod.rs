@@ -22,13 +22,13 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::dir::{ListError, Names, open_dir, open_root};
+use super::dir::{ListError, Names, open_dir, open_parent, open_root};
 use super::meta::{Kind, Meta, leads_somewhere, stat_at, stat_fd};
 use super::problem::{Problem, RootError, What};
 use stack::{Frame, Stack, Sub};
@@ -118,9 +118,46 @@ impl Walk {
     /// If the root cannot be opened or looked at; the only fatal error there is.
     pub fn open(root: &Path, options: Options) -> Result<Self, RootError> {
         let of = |errno| RootError::of(root, errno);
-        let fd = open_root(root).map_err(of)?;
-        let meta = stat_fd(fd.as_fd()).map_err(of)?;
-        let mut walk = Self {
+        let (mut walk, frame) = Self::stand(open_root(root), options).map_err(of)?;
+        walk.list(frame);
+        Ok(walk)
+    }
+
+    /// Opens a folder below a root, to which no link is followed, as the root of the walk. With
+    /// `names`, only these of its entries are looked at; [`Listed::complete`] is then about them.
+    ///
+    /// # Errors
+    /// If the folder cannot be opened or looked at.
+    pub fn open_below(
+        root: &Path,
+        folder: &Path,
+        names: Option<&mut dyn Iterator<Item = &OsStr>>,
+        options: Options,
+    ) -> Result<Self, RootError> {
+        let of = |errno| RootError::of(&root.join(folder), errno);
+        let fd = open_root(root).and_then(|root| match folder.as_os_str().is_empty() {
+            true => Ok(root),
+            false => {
+                let (parent, name) = open_parent(&root, folder)?;
+                open_dir(parent.as_fd(), &name)
+            }
+        });
+        let (mut walk, frame) = Self::stand(fd, options).map_err(of)?;
+        match names {
+            None => walk.list(frame),
+            Some(names) => {
+                let result = walk.names.set(names);
+                walk.list_names(frame, result);
+            }
+        }
+        Ok(walk)
+    }
+
+    /// A walk that has not listed its root yet.
+    fn stand(fd: Result<OwnedFd, Errno>, options: Options) -> Result<(Self, Frame), Errno> {
+        let fd = fd?;
+        let meta = stat_fd(fd.as_fd())?;
+        let walk = Self {
             options,
             root: meta,
             stack: Stack::default(),
@@ -131,9 +168,8 @@ impl Walk {
             last_index: ROOT,
             pending: VecDeque::new(),
         };
-        let name = c"".into();
-        walk.list(Frame::new(fd, meta.identity(), Sub { name, index: ROOT, id: meta.identity() }));
-        Ok(walk)
+        let own = Sub { name: c"".into(), index: ROOT, id: meta.identity() };
+        Ok((walk, Frame::new(fd, meta.identity(), own)))
     }
 
     /// What the file system says about the root, which is not itself an entry.
@@ -160,11 +196,16 @@ impl Walk {
     }
 
     /// Reads the names of a directory just opened, which is listed from now on.
-    fn list(&mut self, mut frame: Frame) {
+    fn list(&mut self, frame: Frame) {
         let result = match &frame.fd {
             Some(fd) => self.names.read(fd.as_fd(), &mut self.buffer),
             None => Err(ListError::System(Errno::NOENT)),
         };
+        self.list_names(frame, result);
+    }
+
+    /// The names of the directory are there, or as many as could be read.
+    fn list_names(&mut self, mut frame: Frame, result: Result<(), ListError>) {
         frame.complete = result.is_ok();
         self.stack.push(frame);
         self.at = 0;

@@ -184,6 +184,24 @@ impl Ignore {
         self.levels.last().is_some_and(|level| level.ignored) || self.decide(path, is_dir)
     }
 
+    /// Goes to a folder, of whose entries [`ignores_here`](Self::ignores_here) is asked. Tells whether
+    /// the folder is ignored itself.
+    pub(crate) fn enter(&mut self, folder: &Path) -> bool {
+        let Some(names) = names(folder) else { return true };
+        self.go_to(&names);
+        self.levels.last().is_some_and(|level| level.ignored)
+    }
+
+    /// Whether any rule can concern what is in the folder that was entered.
+    pub(crate) fn has_rules(&self) -> bool {
+        !self.settings.is_empty() || self.levels.iter().any(|level| level.list.is_some())
+    }
+
+    /// Whether something in the folder that was entered is ignored.
+    pub(crate) fn ignores_here(&self, path: &Path, is_dir: bool) -> bool {
+        self.decide(path, is_dir)
+    }
+
     /// What went wrong since the last call, and how many more problems were not kept.
     pub fn take_problems(&mut self) -> (Vec<Problem>, u64) {
         self.problems.take()
