@@ -133,6 +133,17 @@ pub enum CatalogError {
     Library(#[from] driftless::Error),
 }
 
+impl CatalogError {
+    /// Whether it says that the folder of a location is not there.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFolder { .. } | Self::NotADirectory { .. } | Self::OtherFolder { .. }
+        )
+    }
+}
+
 /// One of several that a selector fits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Candidate {

@@ -306,7 +306,8 @@ fn small_bounds_and_overflows() {
         for n in 0..40 {
             scene.put(&format!("a/{}/{round}-{n}", n % 4), &n.to_string());
         }
-        scene.mv(if round % 2 == 0 { "a/b" } else { "b" }, if round % 2 == 0 { "b" } else { "a/b" });
+        scene
+            .mv(if round % 2 == 0 { "a/b" } else { "b" }, if round % 2 == 0 { "b" } else { "a/b" });
         scene.settle();
     }
     assert_eq!(scene.at("b").id, id);
@@ -364,8 +365,7 @@ fn locations_come_and_go() {
     let scene = Scene::new(&[("a", "a")]);
     let other = scene.place.path().canonicalize().unwrap().join("other");
     put(&other.join("x"), "x");
-    let added =
-        scene.catalog().add_location(&other, &ScanOptions::default(), &mut |_| {}).unwrap();
+    let added = scene.catalog().add_location(&other, &ScanOptions::default(), &mut |_| {}).unwrap();
     put(&other.join("y"), "y");
     let y = other.join("y");
     scene.until("another location", |scene| scene.catalog().resolve(y.as_os_str()).is_ok());
@@ -443,7 +443,8 @@ fn a_library_in_a_location_is_no_perpetual_motion() {
 fn what_goes_wrong_can_be_asked_for() {
     let mut options = KeepOptions::default();
     options.watch.max_watches = Some(2);
-    let scene = Scene::with(&[("a/x", ""), ("b/x", ""), ("c/x", "")], options, ScanOptions::default());
+    let scene =
+        Scene::with(&[("a/x", ""), ("b/x", ""), ("c/x", "")], options, ScanOptions::default());
     let is_said = |scene: &Scene| {
         let reports = scene.keeper.as_ref().unwrap().reports();
         reports[0].problems.iter().any(|problem| matches!(&**problem, KeepProblem::Watch(_)))

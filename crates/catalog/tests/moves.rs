@@ -7,9 +7,7 @@ mod common;
 use std::fs;
 
 use common::Home;
-use driftless_catalog::{
-    CatalogError, Changes, LocationRules, LocationState, NewTag, ScanOptions,
-};
+use driftless_catalog::{CatalogError, Changes, LocationRules, LocationState, NewTag, ScanOptions};
 
 fn mv(home: &Home, from: &str, to: &str) {
     fs::create_dir_all(home.path(to).parent().unwrap()).unwrap();
@@ -86,7 +84,10 @@ fn what_cannot_be_found_by_its_inode_is_found_by_its_content() {
     // The folders and the empty file.
     assert_eq!((added.changes.moved, added.changes.removed), (3, 3));
     assert_eq!(home.count("SELECT count(*) FROM entry"), 5);
-    assert_eq!(home.count(&format!("SELECT count(*) FROM entry WHERE id = x'{}'", empty.simple())), 0);
+    assert_eq!(
+        home.count(&format!("SELECT count(*) FROM entry WHERE id = x'{}'", empty.simple())),
+        0
+    );
     let info = &home.catalog().locations().unwrap()[0].location;
     assert_eq!((info.files, info.dirs), (4, 1));
 }
@@ -208,8 +209,7 @@ fn rules_say_what_is_not_indexed() {
     assert_eq!(names(&home), ["c", "kept", "logs"]);
     assert_eq!(home.catalog().locations().unwrap()[0].location.rules(), rules);
 
-    let options =
-        ScanOptions { rules: Some(LocationRules::default()), ..ScanOptions::default() };
+    let options = ScanOptions { rules: Some(LocationRules::default()), ..ScanOptions::default() };
     home.scan_with(&options);
     assert_eq!(names(&home).len(), 12);
     assert_eq!(home.id_of("kept"), kept);

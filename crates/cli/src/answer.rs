@@ -331,6 +331,10 @@ pub(crate) struct LocationRow {
     pub(crate) problems: u64,
     pub(crate) scanned_at: Option<String>,
     pub(crate) volume: Option<String>,
+    pub(crate) gitignore: bool,
+    pub(crate) hidden: bool,
+    /// How it is watched, if this daemon does that.
+    pub(crate) watch: Option<String>,
 }
 
 /// A file, folder or link.

@@ -184,6 +184,9 @@ pub(crate) struct UpArgs {
     /// No relay, no discovery, no look-ups: only addresses that are known
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Do not follow what happens in the indexed folders; `location rescan` then finds it
+    #[arg(long)]
+    pub(crate) no_watch: bool,
     /// End when the standard input ends: whoever started it is gone then
     #[arg(long, hide = true)]
     pub(crate) tied: bool,

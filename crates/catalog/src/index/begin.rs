@@ -118,21 +118,11 @@ pub(super) fn there(catalog: &Catalog<'_>, location: &Location) -> Result<Place,
         }
     });
     if let Err(error) = &place
-        && is_away(error)
+        && error.is_away()
     {
         catalog.set_state(location.id, LocationState::Offline)?;
     }
     place
-}
-
-/// Whether an error says that the folder of a location is not there.
-pub(crate) fn is_away(error: &CatalogError) -> bool {
-    matches!(
-        error,
-        CatalogError::NoFolder { .. }
-            | CatalogError::NotADirectory { .. }
-            | CatalogError::OtherFolder { .. }
-    )
 }
 
 /// The location of a folder and whether it was known before; a new one is made, with this state.

@@ -128,9 +128,7 @@ pub(super) fn with_name(
     let mut alike = entries(select.query((&*text, limit))?)?;
     if alike.len() > FEW_ALIKE {
         // The plus keeps SQLite from going by the name.
-        let sql = format!(
-            "SELECT {ENTRY} FROM entry WHERE parent = ?1 AND +name = ?2 ORDER BY id"
-        );
+        let sql = format!("SELECT {ENTRY} FROM entry WHERE parent = ?1 AND +name = ?2 ORDER BY id");
         let mut select = db.prepare_cached(&sql)?;
         alike = entries(select.query((parent.as_bytes(), &*text))?)?;
     }

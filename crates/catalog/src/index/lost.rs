@@ -215,7 +215,7 @@ fn is_same(entry: &Entry, meta: &Meta, kind: EntryKind) -> bool {
 
 /// Takes away what is missing, with all below it, what is in a folder before the folder. A missing
 /// file whose content a new file has is that file. With `awaited`, the sizes of files whose content is
-/// not known yet, what may be one of them stays missing for now.
+/// not known yet, what may be one of them stays missing until then.
 ///
 /// All that the walk wrote must be durable.
 pub(super) fn bury(
@@ -226,8 +226,15 @@ pub(super) fn bury(
     awaited: Option<&HashSet<i64>>,
 ) -> Result<(), CatalogError> {
     let missing = std::mem::take(&mut lost.missing);
-    let mut burial =
-        Burial { catalog, lost, report, sink, awaited, used: HashSet::new(), batch: Batch::default() };
+    let mut burial = Burial {
+        catalog,
+        lost,
+        report,
+        sink,
+        awaited,
+        used: HashSet::new(),
+        batch: Batch::default(),
+    };
     for entry in missing {
         burial.one(entry)?;
     }
@@ -298,8 +305,7 @@ impl Burial<'_, '_, '_> {
             found.retain(|new| new.size == below.size && !self.used.contains(&new.id));
             if found.len() > 1
                 && let Some(old) = by_id(db, below.id)?
-                && let Some(at) =
-                    found.iter().position(|new| new.name_bytes() == old.name_bytes())
+                && let Some(at) = found.iter().position(|new| new.name_bytes() == old.name_bytes())
             {
                 return Ok(Some(found.swap_remove(at)));
             }

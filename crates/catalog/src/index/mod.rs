@@ -53,7 +53,7 @@ use report::Report;
 use sink::Sink;
 use walking::{Extent, Scope, Walker};
 
-pub(crate) use begin::{is_away, path_of};
+pub(crate) use begin::path_of;
 pub(crate) use late::Late;
 pub(crate) use report::Growth;
 pub use report::{Added, Changes, Counts, ScanPhase, ScanProgress};

@@ -102,8 +102,8 @@ impl<'w, 'c, 's> Rows<'w, 'c, 's> {
             self.take(done);
         }
         self.report.tick();
-        let due = self.rows.len() >= ROWS
-            || (!self.rows.is_empty() && self.since.elapsed() >= HOLD);
+        let due =
+            self.rows.len() >= ROWS || (!self.rows.is_empty() && self.since.elapsed() >= HOLD);
         if due { self.flush() } else { Ok(()) }
     }
 

@@ -1,7 +1,7 @@
 //! What a watcher saw, brought into the library.
 //!
 //! First what moved and went, in the order in which it happened: entries that have moved get their new
-//! places, those that are gone are noted and stay for now. Then what is to be looked at is compared
+//! places, those that are gone are noted and stay until the end. Then what is to be looked at is compared
 //! with the library, as a scan does. What was said to be gone and has turned up under its old name or
 //! with its content is not gone; the rest is buried.
 //!

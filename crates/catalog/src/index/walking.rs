@@ -280,7 +280,9 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
         }
         match &scope.extent {
             Extent::Tree => true,
-            Extent::Folder(names) | Extent::Names(names) => names.get(&found.name).copied().unwrap_or(false),
+            Extent::Folder(names) | Extent::Names(names) => {
+                names.get(&found.name).copied().unwrap_or(false)
+            }
         }
     }
 

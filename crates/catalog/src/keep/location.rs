@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 
 use driftless::{Library, Uuid};
 
+use super::KeepOptions;
 use super::report::{Desk, KeepProblem, Keeping};
 use super::signal::Signal;
-use super::KeepOptions;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
-use crate::index::{
-    Growth, Late, ScanOptions, is_away, library_in, path_of, pattern, rules,
-};
+use crate::index::{Growth, Late, ScanOptions, library_in, path_of, pattern, rules};
 use crate::models::{Location, LocationState};
 use crate::scan::Problem as ScanProblem;
 use crate::watch::{Batch, Event, Options, Problem, WatchError, Watcher};
@@ -180,9 +178,9 @@ impl<'k> Kept<'k> {
         let now = Instant::now();
         let open = self.watcher.is_none().then_some(self.open_at);
         let hashes = (!self.late.is_idle()).then(|| now + HASHES);
-        let counts = self.grown.map(|(first, last)| {
-            (last + self.options.quiet).min(first + self.options.busy)
-        });
+        let counts = self
+            .grown
+            .map(|(first, last)| (last + self.options.quiet).min(first + self.options.busy));
         let soonest = [open, self.scan_at, hashes, counts].into_iter().flatten();
         let until = soonest.fold(now + LONG, Instant::min);
         match &mut self.watcher {
@@ -276,7 +274,7 @@ impl<'k> Kept<'k> {
             CatalogError::Cancelled => self.scan_at = Some(Instant::now()),
             // It was removed; whoever knows the locations hears of it and ends this.
             CatalogError::NotFound { .. } => self.signal.sleep(Instant::now() + FIRST_PAUSE),
-            error if is_away(&error) => self.away(),
+            error if error.is_away() => self.away(),
             error => {
                 self.desk.add(self.id, error);
                 self.desk.set(self.id, Keeping::Failing);

@@ -38,8 +38,8 @@ use crate::watch;
 use location::Kept;
 use signal::Signal;
 
-pub use report::{KeepProblem, KeepReport, Keeping};
 pub(crate) use report::Desk;
+pub use report::{KeepProblem, KeepReport, Keeping};
 
 /// How often the locations are looked at if nobody says that they have changed.
 const LOOK: Duration = Duration::from_secs(60);

@@ -48,6 +48,12 @@ pub(crate) enum LocationCommand {
         /// Do not wait for the scan: the daemon does it, at once or when it runs
         #[arg(long, conflicts_with = "no_hash")]
         detach: bool,
+        /// Leave out what .gitignore files say, besides what .driftlessignore files say
+        #[arg(long)]
+        gitignore: bool,
+        /// Leave out files and folders whose names begin with a dot
+        #[arg(long)]
+        no_hidden: bool,
     },
     /// List the locations of all devices
     Ls,

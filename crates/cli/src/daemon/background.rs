@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use driftless::Library;
+use driftless_catalog::keep::KeepReports;
 
 use super::clients::Clients;
 
@@ -23,6 +24,11 @@ impl Background {
 
     pub(crate) fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// How folders are kept, if they are.
+    pub(crate) fn kept(&self) -> Option<&KeepReports> {
+        self.clients.kept()
     }
 
     /// Set when long work is to end.

@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use driftless::Library;
+use driftless_catalog::keep::KeepReports;
 
 use super::background::Background;
 use super::{FAREWELL, Stop, remove, serve};
@@ -23,6 +24,8 @@ pub(super) struct Clients {
     left: Condvar,
     /// Long work is to end.
     stopping: AtomicBool,
+    /// How folders are kept, if they are.
+    kept: OnceLock<KeepReports>,
 }
 
 #[derive(Default)]
@@ -74,6 +77,16 @@ impl Clients {
         inner.next += 1;
         inner.streams.insert(number, copy.ok()?);
         Some(number)
+    }
+
+    /// Folders are kept from now on.
+    pub(super) fn keep(&self, kept: KeepReports) {
+        // There is one keeper in the life of a daemon.
+        self.kept.get_or_init(|| kept);
+    }
+
+    pub(super) fn kept(&self) -> Option<&KeepReports> {
+        self.kept.get()
     }
 
     /// Set when long work is to end.

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use driftless::{Error, Library, StoreError, SyncOptions};
+use driftless_catalog::keep::{KeepOptions, Keeper};
 use driftless_catalog::models;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -60,11 +61,12 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let clients = Arc::new(Clients::default());
     accept(listener, library.clone(), clients.clone(), stop)?;
     tell_ready(&library, as_json)?;
-    scan_what_waits(&library, &clients);
+    let keeper = keep(&library, &clients, args)?;
     // Without senders nobody could end it any more.
     let why = stopped.recv().ok();
     let deadline = Instant::now() + FAREWELL;
     clients.close_door(&socket);
+    drop(keeper);
     // Whoever waits for other devices waits in vain from now on, and is told how far it has come.
     library.stop_sync();
     clients.farewell();
@@ -81,6 +83,21 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
         }
         Some(Stop::Signal) | None => Ok(Exit::Done),
     }
+}
+
+/// Keeps the catalogue true while folders change, unless nobody wants that.
+fn keep(
+    library: &Arc<Library>,
+    clients: &Arc<Clients>,
+    args: &UpArgs,
+) -> Result<Option<Keeper>, Failure> {
+    if args.no_watch {
+        scan_what_waits(library, clients);
+        return Ok(None);
+    }
+    let keeper = Keeper::start(library, KeepOptions::default())?;
+    clients.keep(keeper.handle());
+    Ok(Some(keeper))
 }
 
 /// Begins the scans that are still to come: of folders that were added while no daemon ran, and of

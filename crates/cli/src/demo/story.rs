@@ -74,7 +74,13 @@ impl Story {
 
     fn index(&mut self) -> Result<Counts, Failure> {
         let path = FileArg::from(Path::new(&self.folder));
-        let add = LocationCommand::Add { path, no_hash: false, detach: false };
+        let add = LocationCommand::Add {
+            path,
+            no_hash: false,
+            detach: false,
+            gitignore: false,
+            no_hidden: false,
+        };
         let command = LibraryCommand::Catalog(CatalogCommand::Location { command: add });
         let Self { devices, stages, .. } = self;
         let mut told = Telling { out: stages.out(), kept: Collected::default() };

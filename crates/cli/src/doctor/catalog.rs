@@ -4,10 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use driftless_catalog::keep::{KeepProblem, KeepReports};
+use driftless_catalog::watch::Problem as WatchProblem;
 use driftless_catalog::{Catalog, LocationInfo, LocationState};
 
 use super::{Report, Words, words};
 use crate::answer::Severity;
+use crate::explain;
 use crate::text::{plain, plural};
 
 /// Looks at all locations of this device.
@@ -73,6 +76,14 @@ fn about(info: &LocationInfo, busy: bool, daemon: bool) -> Option<(Severity, Wor
                 rescan,
             ),
         ),
+        Some(LocationState::Offline) => (
+            Severity::Warning,
+            words(
+                format!("{path} is offline: what is there is not the folder that was indexed"),
+                "Its entries stay in the catalogue as they were.",
+                format!("mount its drive and run {rescan}; or driftless location rm {id}"),
+            ),
+        ),
         Some(LocationState::Ready) if location.problems > 0 => {
             let count = u64::try_from(location.problems).unwrap_or(0);
             (
@@ -95,4 +106,43 @@ fn about(info: &LocationInfo, busy: bool, daemon: bool) -> Option<(Severity, Wor
         ),
     };
     Some(said)
+}
+
+/// How the folders are watched, which only the daemon knows.
+pub(super) fn watching(kept: &KeepReports, report: &mut Report) {
+    let reports = kept.all();
+    for of in &reports {
+        for problem in &of.problems {
+            let Some((effect, next)) = about_watching(problem) else { continue };
+            let path = plain(&of.path.display().to_string());
+            let what = format!("{path}: {}", plain(&explain::words(&**problem)));
+            report.find("watching", Severity::Warning, words(what, effect, next));
+        }
+    }
+    if !report.has("watching") {
+        let folders = plural(reports.len() as u64, "folder is", "folders are");
+        report.pass("watching", format!("{folders} followed as they change"));
+    }
+}
+
+/// What a problem means and what cures it; `None` for what other checks tell.
+fn about_watching(problem: &KeepProblem) -> Option<(&'static str, &'static str)> {
+    const LATER: &str = "What changes there is found later, by a scan from time to time.";
+    match problem {
+        KeepProblem::Scan(_) => None,
+        KeepProblem::Watch(WatchProblem::OutOfWatches { .. }) | KeepProblem::Watcher(_) => Some((
+            LATER,
+            "raise fs.inotify.max_user_watches and max_user_instances (sysctl), then driftless up",
+        )),
+        KeepProblem::Watch(
+            WatchProblem::Pattern { .. }
+            | WatchProblem::Rules { .. }
+            | WatchProblem::TooManyRules { .. },
+        ) => Some(("Files that these rules mean are indexed.", "correct the rules")),
+        KeepProblem::Failed(_) => Some((
+            "The catalogue may lag behind this folder; it is tried again.",
+            "see to the cause, and driftless location rescan",
+        )),
+        _ => Some((LATER, "driftless location rescan, when it matters")),
+    }
 }

@@ -17,6 +17,7 @@ use driftless_catalog::Catalog;
 use crate::answer::{Answer, DoctorReport, Finding, Passed, Severity};
 use crate::args::LibraryCommand;
 use crate::client::{Reached, reach};
+use crate::daemon::Background;
 use crate::execute::{Context, execute, gone};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress};
@@ -131,6 +132,9 @@ pub(crate) fn examine(context: Context<'_>, out: &mut dyn Output) -> Result<Exit
     replica::quarantine(&status, &mut report);
     replica::versions(library, &mut report);
     catalog::check(Catalog::new(library), context.daemon, &mut report);
+    if let Some(kept) = context.background.and_then(Background::kept) {
+        catalog::watching(kept, &mut report);
+    }
     tell(report.end(), out)
 }
 

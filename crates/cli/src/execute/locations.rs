@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::BASE64;
 use driftless::{Library, Uuid};
+use driftless_catalog::keep::{KeepReport, KeepReports};
 use driftless_catalog::{
-    Added, Catalog, CatalogError, LocationInfo, LocationState, ScanOptions, ScanPhase, ScanProgress,
+    Added, Catalog, CatalogError, LocationInfo, LocationRules, LocationState, ScanOptions,
+    ScanPhase, ScanProgress,
 };
 
 use super::{Context, gone};
@@ -27,29 +29,28 @@ pub(super) fn run(
     let catalog = Catalog::new(context.library);
     let answer = match command {
         LocationCommand::Ls => {
-            let rows = catalog.locations()?.iter().map(row).collect();
+            let kept = context.background.and_then(|background| background.kept());
+            let kept = kept.map_or_else(Vec::new, KeepReports::all);
+            let rows = catalog.locations()?.iter().map(|info| row(info, &kept)).collect();
             out.rows(Rows::Locations(rows)).map_err(gone)?;
             return Ok(Exit::Done);
         }
-        LocationCommand::Add { path, detach: true, .. } => {
-            Answer::Registered(register(context, Path::new(path.as_os_str()))?)
-        }
-        LocationCommand::Add { path, no_hash, detach: false } => {
+        LocationCommand::Add { path, no_hash, detach, gitignore, no_hidden } => {
             let path = Path::new(path.as_os_str());
-            let added = scan(context, !no_hash, out, |options, tell| {
-                catalog.add_location(path, options, tell)
-            })?;
-            Answer::Scans(vec![report(&added)])
+            let rules = LocationRules { gitignore, skip_hidden: no_hidden };
+            // Without any, those of before hold.
+            let rules = (rules != LocationRules::default()).then_some(rules);
+            if detach {
+                Answer::Registered(register(context, path, rules)?)
+            } else {
+                let added = scan(context, !no_hash, out, |options, tell| {
+                    catalog.add_location(path, &ScanOptions { rules, ..options.clone() }, tell)
+                })?;
+                Answer::Scans(vec![report(&added)])
+            }
         }
         LocationCommand::Rescan { location, no_hash } => {
-            let mut reports = Vec::new();
-            for id in chosen(catalog, location.as_deref())? {
-                let added = scan(context, !no_hash, out, |options, tell| {
-                    catalog.rescan(id, options, tell)
-                })?;
-                reports.push(report(&added));
-            }
-            Answer::Scans(reports)
+            Answer::Scans(rescan(context, location.as_deref(), !no_hash, out)?)
         }
         LocationCommand::Rm { location } => {
             let info = catalog.select_location(&location)?;
@@ -64,9 +65,14 @@ pub(super) fn run(
 }
 
 /// Makes a location. A daemon scans it by and by; without one, the next that runs does.
-fn register(context: Context<'_>, path: &Path) -> Result<Registered, Failure> {
-    let location = Catalog::new(context.library).register_location(path)?;
-    if let Some(background) = context.background {
+fn register(
+    context: Context<'_>,
+    path: &Path,
+    rules: Option<LocationRules>,
+) -> Result<Registered, Failure> {
+    let location = Catalog::new(context.library).register_location(path, rules)?;
+    // Who keeps folders scans them as well.
+    if let Some(background) = context.background.filter(|background| background.kept().is_none()) {
         let id = location.id;
         let scan = move |library: &Library, stopping: &AtomicBool| {
             scan_in_background(library, stopping, id);
@@ -122,6 +128,38 @@ fn scan_in_background(library: &Library, stopping: &AtomicBool, id: Uuid) {
     }
 }
 
+/// Scans the location that was named, or all of this device. One of several whose folder is not there
+/// keeps nobody from the others.
+fn rescan(
+    context: Context<'_>,
+    selector: Option<&str>,
+    hash: bool,
+    out: &mut dyn Output,
+) -> Result<Vec<ScanReport>, Failure> {
+    let catalog = Catalog::new(context.library);
+    let (mut reports, mut away) = (Vec::new(), None);
+    let ids = chosen(catalog, selector)?;
+    for id in &ids {
+        let done = scan(context, hash, out, |options, tell| catalog.rescan(*id, options, tell));
+        match done {
+            Ok(added) => reports.push(report(&added)),
+            Err(error) if error.is_away() => {
+                if ids.len() > 1 {
+                    out.note(format!("{error}; it is offline")).map_err(gone)?;
+                }
+                away = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match away {
+        Some(error) if reports.is_empty() => Err(Failure::from(error)
+            .effect("The location is offline; its entries stay as they are.")
+            .next("mount its drive or put the folder back, and run driftless location rescan")),
+        _ => Ok(reports),
+    }
+}
+
 /// The location that was named, or all of this device.
 fn chosen(catalog: Catalog<'_>, selector: Option<&str>) -> Result<Vec<Uuid>, Failure> {
     if let Some(selector) = selector {
@@ -142,7 +180,7 @@ fn scan(
     hash: bool,
     out: &mut dyn Output,
     scan: impl FnOnce(&ScanOptions, &mut dyn FnMut(&ScanProgress)) -> Result<Added, CatalogError>,
-) -> Result<Added, Failure> {
+) -> Result<Added, CatalogError> {
     let options = ScanOptions { hash, ..ScanOptions::default() };
     let cancel = options.cancel.clone();
     let mut throttle = Throttle::new();
@@ -152,7 +190,7 @@ fn scan(
             cancel.cancel();
         }
     };
-    Ok(scan(&options, &mut tell)?)
+    scan(&options, &mut tell)
 }
 
 fn words(progress: &ScanProgress) -> Progress {
@@ -204,8 +242,10 @@ fn report(added: &Added) -> ScanReport {
     }
 }
 
-fn row(info: &LocationInfo) -> LocationRow {
+fn row(info: &LocationInfo, kept: &[KeepReport]) -> LocationRow {
     let location = &info.location;
+    let kept = kept.iter().find(|report| report.location == location.id);
+    let rules = location.rules();
     // Rows come from other devices; a count below nothing is nothing.
     let number = |count: i64| u64::try_from(count).unwrap_or(0);
     LocationRow {
@@ -222,5 +262,8 @@ fn row(info: &LocationInfo) -> LocationRow {
         problems: number(location.problems),
         scanned_at: location.scanned_at.map(signed_time),
         volume: info.volume.as_ref().map(|volume| volume.name.clone()),
+        gitignore: rules.gitignore,
+        hidden: !rules.skip_hidden,
+        watch: kept.map(|report| report.keeping.as_str().to_owned()),
     }
 }

@@ -177,9 +177,18 @@ impl Device {
 
     /// Starts the daemon with variables of its own.
     pub(crate) fn up_with(&mut self, vars: &[(&str, &str)]) -> Value {
+        self.start(&[], vars)
+    }
+
+    /// Starts the daemon with options of its own.
+    pub(crate) fn up_args(&mut self, args: &[&str]) -> Value {
+        self.start(args, &[])
+    }
+
+    fn start(&mut self, args: &[&str], vars: &[(&str, &str)]) -> Value {
         assert!(self.daemon.is_none(), "{} is up", self.name);
-        let args = ["up", "--offline", "--listen", "127.0.0.1:0", "--tied", "--json"];
-        let mut command = self.command(&args);
+        let fixed = ["up", "--offline", "--listen", "127.0.0.1:0", "--tied", "--json"];
+        let mut command = self.command(&[&fixed[..], args].concat());
         command.envs(vars.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.env("RUST_LOG", "error").spawn().unwrap();
         let line = first_line(&mut child);

@@ -16,3 +16,4 @@ mod meetings;
 mod merging;
 mod said;
 mod tour;
+mod watch;
