@@ -23,8 +23,8 @@ use crate::output::Progress;
 
 /// The version of this protocol; client and daemon have to agree.
 pub(crate) const PROTOCOL: u32 = 1;
-/// The longest line that a client may send.
-pub(crate) const MAX_REQUEST: usize = 1 << 20;
+/// The longest line that a client may send: the largest value, however JSON escapes it.
+pub(crate) const MAX_REQUEST: usize = 8 << 20;
 /// The longest line that a daemon may send.
 pub(crate) const MAX_FRAME: usize = 32 << 20;
 

@@ -4,5 +4,6 @@
 mod cases;
 mod exhaustive;
 mod fold;
+mod interleavings;
 mod random;
 mod world;
