@@ -63,6 +63,8 @@ fn of_store(error: &StoreError) -> Failure {
         StoreError::Locked { .. } => Failure::new(Exit::NotYet, "locked", words(error))
             .next("run the command again when the other one has ended"),
         StoreError::Io { .. } => failed("io", error).next("see to the cause and run it again"),
+        StoreError::NotOwner { .. } => Failure::refused("foreign", words(error))
+            .next("run the command on the device that it belongs to"),
         StoreError::Sql { .. } => failed("database", error).next("driftless verify --deep"),
         _ => failed("store", error).next("driftless verify --deep"),
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use driftless_core::codec::CodecError;
-use driftless_core::id::{DeviceId, Origin, Seq};
+use driftless_core::id::{DeviceId, Origin, RecordKey, Seq};
 use rusqlite::{Connection, ErrorCode, ffi};
 
 /// Why the store did not do what it was asked.
@@ -135,6 +135,16 @@ pub enum StoreError {
         have: Seq,
         /// The position that was to be appended.
         found: Seq,
+    },
+    /// A row with this key belongs to another device, which alone can write it.
+    #[error("{model} {key} belongs to another device, {owner}")]
+    NotOwner {
+        /// The model's name.
+        model: String,
+        /// The key.
+        key: RecordKey,
+        /// Whose row it is.
+        owner: DeviceId,
     },
     /// A position above 2^63 - 1.
     #[error("the position {0} is beyond what can be kept")]

@@ -55,6 +55,7 @@ pub struct SqliteStore {
     pub(crate) log: SyncLog,
     pub(crate) state: State,
     pub(crate) tx: Option<Open>,
+    pub(crate) refuse_foreign: bool,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -135,7 +136,9 @@ impl SqliteStore {
         project::bring_up_to_date(&conn, &schema, &layout)?;
         let mut state = State::load(&conn)?;
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
-        Ok(Self { dir: dir.to_owned(), options, schema, layout, conn, log, state, tx: None })
+        let dir = dir.to_owned();
+        let refuse_foreign = false;
+        Ok(Self { dir, options, schema, layout, conn, log, state, tx: None, refuse_foreign })
     }
 
     /// Closes the library, with everything in its place: the log moved, the write-ahead logs gone.

@@ -36,6 +36,9 @@ impl SqliteStore {
         let lanes = Arc::clone(&self.state.lanes);
         let parts = (&self.conn, &self.layout);
         let mut writer = LaneWriter::new(parts, &lanes, (device, life), self.state.notes)?;
+        if self.refuse_foreign {
+            writer.refuse_foreign();
+        }
         match fields {
             None => writer.bury(model, key.as_bytes(), seq)?,
             Some(fields) => {
@@ -85,6 +88,13 @@ impl SqliteStore {
             .within(&self.conn, WHAT)?;
         self.state.add_digests(&delta);
         Ok(())
+    }
+
+    /// From here on a write of this device to a key that another device's row has is refused. Without
+    /// this both rows are kept, and the same one of them shows everywhere; which is how what two
+    /// devices wrote apart is treated in any case.
+    pub fn refuse_foreign_keys(&mut self) {
+        self.refuse_foreign = true;
     }
 
     /// The life under which this device writes owned rows.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum};
-use driftless_core::id::{DeviceId, Seq};
+use driftless_core::id::{DeviceId, RecordKey, Seq};
 use driftless_core::schema::ModelId;
 use driftless_core::version::Life;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
@@ -34,6 +34,7 @@ pub(crate) struct LaneWriter<'a> {
     more: Writer,
     tombstones: bool,
     notes: u64,
+    refuse_foreign: bool,
 }
 
 /// One model's statement, prepared once for many rows, and what was counted.
@@ -69,7 +70,24 @@ impl<'a> LaneWriter<'a> {
             more: Writer::new(),
             tombstones: lane.tombstones,
             notes,
+            refuse_foreign: false,
         })
+    }
+
+    /// From here on a key that another device's row has is refused.
+    pub(crate) fn refuse_foreign(&mut self) {
+        self.refuse_foreign = true;
+    }
+
+    /// Another device's row has the key; nothing was written yet.
+    fn check_foreign(&self, table: &Table, key: &[u8], lane: i64) -> Result<(), StoreError> {
+        if !self.refuse_foreign {
+            return Ok(());
+        }
+        let key = RecordKey::new(key)
+            .map_err(|_| StoreError::damaged(self.conn, format!("the keys of {:?}", table.name)))?;
+        let owner = self.device_of(lane)?;
+        Err(StoreError::NotOwner { model: table.name.clone(), key, owner })
     }
 
     /// Ends the writing.
@@ -130,10 +148,12 @@ impl<'a> LaneWriter<'a> {
         let (lane, old, sql) = self.compare(table, row.key, &split)?;
         if lane == self.lane {
             self.rows(table.model).remove(old);
-        } else if self.device < self.device_of(lane)? {
-            whole::move_out(self.conn, table, row.key)?;
         } else {
-            return self.keep_whole(table.model, row, sum);
+            self.check_foreign(table, row.key, lane)?;
+            if self.device > self.device_of(lane)? {
+                return self.keep_whole(table.model, row, sum);
+            }
+            whole::move_out(self.conn, table, row.key)?;
         }
         let mut update = self.conn.prepare_cached(&sql).within(self.conn, WHAT)?;
         split.write(self.conn, &mut update, (row.key, self.lane, row.seq, sum), &mut self.more)?;
@@ -210,10 +230,12 @@ impl<'a> LaneWriter<'a> {
                 set_notes(self.conn, &mut self.notes, model, key, &[])?;
                 whole::move_in(self.conn, table, key, self.lanes, &mut self.notes)?;
             }
-            _ => {
+            other => {
                 if let Some(sum) = whole::find(self.conn, (model, key, self.lane))? {
                     self.rows(model).remove(sum);
                     whole::delete(self.conn, (model, key, self.lane))?;
+                } else if let Some((table, lane, _)) = other {
+                    self.check_foreign(table, key, lane)?;
                 }
             }
         }
