@@ -7,6 +7,18 @@ use uuid::Uuid;
 
 /// A member device, for people: its row is written by the device itself. Membership does not follow
 /// from it (that is what certificates are for), but where a device can be reached does.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::Device;
+///
+/// let id = Device::row_id(&library.device_id());
+/// library.write(move |tx| tx.update(id, |device: &mut Device| device.name = "desktop".into()))?;
+/// assert_eq!(library.members()?[0].name, "desktop");
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Syncable, Clone, PartialEq, Debug)]
 #[sync(shared, crate = "driftless_core")]
 pub struct Device {
@@ -27,11 +39,29 @@ pub struct Device {
 
 impl Device {
     /// The id of a device's row.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::Device;
+    ///
+    /// let row: Device = library.get(Device::row_id(&library.device_id()))?.unwrap();
+    /// assert_eq!(row.name, "laptop");
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn row_id(device: &DeviceId) -> Uuid {
         derived_id("device", &[&device.0])
     }
 
     /// The row of this machine, with no address yet.
+    ///
+    /// ```
+    /// use driftless::{Device, DeviceId};
+    ///
+    /// let row = Device::here(&DeviceId([7; 32]), "laptop");
+    /// assert_eq!((row.name.as_str(), row.os.as_str()), ("laptop", std::env::consts::OS));
+    /// ```
     pub fn here(device: &DeviceId, name: &str) -> Self {
         Self {
             id: Self::row_id(device),
@@ -44,6 +74,13 @@ impl Device {
     }
 
     /// The device id that the row is of, if its key has the right length.
+    ///
+    /// ```
+    /// use driftless::{Device, DeviceId};
+    ///
+    /// let row = Device::here(&DeviceId([7; 32]), "laptop");
+    /// assert_eq!(row.device_id(), Some(DeviceId([7; 32])));
+    /// ```
     pub fn device_id(&self) -> Option<DeviceId> {
         Some(DeviceId(self.key.as_slice().try_into().ok()?))
     }

@@ -10,6 +10,19 @@ use driftless_net::{NetError, PairError, TicketError};
 use driftless_store::StoreError;
 
 /// Why a library did not do what it was asked. Unless a variant says otherwise nothing was changed.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// use driftless::{Error, StoreError};
+///
+/// let nowhere = std::path::Path::new("/nothing/is/here");
+/// match Library::open(nowhere, &models()) {
+///     Err(Error::Store(StoreError::NotALibrary { path })) => assert_eq!(path, nowhere),
+///     Err(other) => panic!("{other}"),
+///     Ok(_) => panic!("a library out of nothing"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -149,6 +162,18 @@ impl Error {
     }
 
     /// The store's error within, if that is what went wrong.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::StoreError;
+    ///
+    /// let again = Library::create(library.dir(), &models(), "Home", "laptop");
+    /// let error = again.err().expect("there is one already");
+    /// assert!(matches!(error.store(), Some(StoreError::Locked { .. } | StoreError::Exists { .. })));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn store(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),

@@ -4,6 +4,20 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 /// Records changed, and the change is durable and visible to readers.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let mut changes = library.subscribe();
+/// library.write(|tx| {
+///     let id = tx.new_id();
+///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+/// })?;
+/// let change = changes.next().unwrap();
+/// assert_eq!((change.models.as_slice(), change.local), (&["todo".to_owned()][..], true));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
     /// The names of their models. Empty if too many changes were missed to tell: then look again at
@@ -15,6 +29,15 @@ pub struct Change {
 
 impl Change {
     /// Whether records of `model` may have changed.
+    ///
+    /// ```
+    /// use driftless::Change;
+    ///
+    /// let change = Change { models: vec!["todo".into()], local: false };
+    /// assert!(change.concerns("todo") && !change.concerns("reading"));
+    /// let missed = Change { models: vec![], local: false };
+    /// assert!(missed.concerns("todo"));
+    /// ```
     pub fn concerns(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|name| name == model)
     }
@@ -26,6 +49,26 @@ impl Change {
 
 /// Changes as they happen, from the moment of subscribing on. A subscriber that falls far behind is
 /// told so by a [`Change`] without models, and costs no more memory.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// let changes = phone.subscribe();
+/// laptop.write(|tx| {
+///     let id = tx.new_id();
+///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+/// })?;
+/// // On a thread of its own this would be the whole loop.
+/// for change in changes {
+///     if change.concerns("todo") {
+///         break;
+///     }
+/// }
+/// let todos: Vec<Todo> = phone.query(|db| driftless::all(db, "true", []))??;
+/// assert_eq!(todos.len(), 1);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub struct Subscription {
     pub(crate) receiver: Receiver<Change>,
 }
@@ -45,6 +88,23 @@ impl Iterator for Subscription {
 
 impl Subscription {
     /// Waits for the next change, in async code; `None` when the library was closed.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// let mut changes = library.subscribe();
+    /// library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// })?;
+    /// # runtime.block_on(async {
+    /// let change = changes.changed().await.expect("the library is open");
+    /// assert!(change.concerns("todo"));
+    /// # });
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub async fn changed(&mut self) -> Option<Change> {
         match self.receiver.recv().await {
             Ok(change) => Some(change),
@@ -54,6 +114,21 @@ impl Subscription {
     }
 
     /// What has happened already, without waiting.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let mut changes = library.subscribe();
+    /// assert_eq!(changes.poll(), None);
+    /// library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// })?;
+    /// // What a write did has been told when it returns.
+    /// assert!(changes.poll().unwrap().concerns("todo"));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn poll(&mut self) -> Option<Change> {
         match self.receiver.try_recv() {
             Ok(change) => Some(change),

@@ -23,6 +23,17 @@ const MAX_NOTICES: usize = 16;
 const MAX_ADDRESSES: usize = 8;
 
 /// A joiner showed a ticket: both sides see this code.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// // The laptop let the phone in a moment ago.
+/// let notices = laptop.pairing_notices()?;
+/// assert_eq!((notices[0].joiner, notices[0].name.as_str()), (phone.device_id(), "phone"));
+/// assert_eq!(notices[0].code.len(), 6);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PairingNotice {
     /// The six digits.
@@ -62,6 +73,18 @@ impl Kept {
 impl Library {
     /// Makes a ticket that lets one device in within `lifetime_ms`. This device must be reachable
     /// with sync on when it is used.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// library.sync(loopback())?;
+    /// let ticket = library.invite(10 * 60_000)?;
+    /// // It is handed over as text, or as a QR code of that.
+    /// let text = ticket.to_string();
+    /// assert_eq!(text.parse::<driftless::Ticket>()?, ticket);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn invite(&self, lifetime_ms: u64) -> Result<Ticket, Error> {
         let listening = self.listening();
         let inviter = self.device_id();
@@ -73,6 +96,17 @@ impl Library {
 impl Library {
     /// Joiners that showed a ticket lately, the latest last: each with the code to compare. They are
     /// told once.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// for notice in laptop.pairing_notices()? {
+    ///     println!("{} wants to join; does it show {}?", notice.name, notice.code);
+    /// }
+    /// assert!(laptop.pairing_notices()?.is_empty());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn pairing_notices(&self) -> Result<Vec<PairingNotice>, Error> {
         self.call(|writer| std::mem::take(&mut writer.notices))
     }

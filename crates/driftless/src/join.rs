@@ -14,6 +14,26 @@ use crate::sync::SyncOptions;
 /// (`confirm` is given the code and the library's name), and makes a library in `dir` with a key of
 /// its own. Nothing is left in `dir` if any of that fails. What the library holds arrives once sync
 /// is turned on.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// # let place = tempfile::tempdir().unwrap();
+/// # let dir = place.path().join("phone");
+/// // On the device that has the library:
+/// library.sync(loopback())?;
+/// let ticket = library.invite(10 * 60_000)?;
+///
+/// // On the one that joins:
+/// let phone = driftless::join(&dir, &models(), &ticket, "phone", &loopback(), |code, name| {
+///     println!("the library {name}: do both devices show {code}?");
+///     true
+/// })?;
+/// assert_eq!(phone.id(), library.id());
+/// phone.sync(loopback())?;
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub fn join(
     dir: &Path,
     models: &Models,

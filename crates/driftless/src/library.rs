@@ -39,6 +39,28 @@ const IDLE_READERS: usize = 4;
 /// An open library: one directory, one writer.
 ///
 /// It may be shared between threads. Dropping it ends sync and closes the files.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let place = tempfile::tempdir().unwrap();
+/// # let dir = place.path().join("library");
+/// let library = Library::create(&dir, &models(), "Home", "laptop")?;
+/// std::thread::scope(|scope| {
+///     for n in 0..4 {
+///         let library = &library;
+///         scope.spawn(move || {
+///             library.write(move |tx| {
+///                 let id = tx.new_id();
+///                 tx.insert(&Todo { id, title: format!("from thread {n}"), done: false })
+///             })
+///         });
+///     }
+/// });
+/// let todos: Vec<Todo> = library.query(|db| driftless::all(db, "true", []))??;
+/// assert_eq!(todos.len(), 4);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub struct Library {
     dir: PathBuf,
     library: LibraryId,
@@ -80,6 +102,17 @@ pub(crate) struct Founding<'a> {
 impl Library {
     /// Creates a library in `dir`, with this device as its founder. The directory is made if it is
     /// missing; one that holds a library already is refused and left as it is.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let dir = place.path().join("library");
+    /// let library = Library::create(&dir, &models(), "Home", "laptop")?;
+    /// assert_eq!(library.name()?, "Home");
+    /// assert!(dir.join("library.db").exists());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn create(
         dir: &Path,
         models: &Models,
@@ -137,6 +170,22 @@ impl Library {
     }
 
     /// Opens the library in `dir`. One process at a time can have it open.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let dir = place.path().join("library");
+    /// # Library::create(&dir, &models(), "Home", "laptop")?.close();
+    /// let library = if dir.join("library.db").exists() {
+    ///     Library::open(&dir, &models())?
+    /// } else {
+    ///     Library::create(&dir, &models(), "Home", "laptop")?
+    /// };
+    /// assert!(Library::open(&dir, &models()).is_err(), "it is open already");
+    /// # drop(library);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn open(dir: &Path, models: &Models) -> Result<Self, Error> {
         if !dir.join("library.db").exists() {
             return Err(driftless_store::StoreError::NotALibrary { path: dir.to_owned() }.into());
@@ -157,6 +206,7 @@ impl Library {
         signing: SigningKey,
         lock: DirLock,
     ) -> Result<Self, Error> {
+        store.refuse_foreign_keys();
         let identity = store.identity().clone();
         let schema = Arc::new(store.schema().clone());
         let roster = members::load(&store)?;
@@ -209,21 +259,55 @@ impl Library {
     }
 
     /// The directory.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(library.dir().join("library.db").exists());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The library's id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// assert_eq!(laptop.id(), phone.id());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn id(&self) -> LibraryId {
         self.library
     }
 
     /// This device's id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// assert_ne!(laptop.device_id(), phone.device_id());
+    /// assert_eq!(laptop.device_id().to_string().len(), 64);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn device_id(&self) -> DeviceId {
         self.device
     }
 
     /// The models.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let names: Vec<&str> = library.schema().iter().map(|model| model.name.as_str()).collect();
+    /// assert!(names.contains(&"todo") && names.contains(&"device"));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
@@ -232,6 +316,20 @@ impl Library {
     /// way to all others if sync is on. When the closure or the store fails, nothing of it was kept.
     /// Transactions of several threads at one time are made durable together. If the closure panics,
     /// the panic goes on in the caller.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })?;
+    ///     Ok::<_, driftless::Error>(id)
+    /// })?;
+    /// // Here it is durable, and on its way to the other devices.
+    /// assert!(library.get::<Todo>(id)?.is_some());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn write<T, E>(
         &self,
         write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
@@ -296,6 +394,19 @@ impl Library {
 
     /// Queries with a read-only connection that sees everything that was durable when it began. Plain
     /// SQL over the models' tables; it waits for no writer.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let open: i64 = library.query(|db| {
+    ///     db.query_row("SELECT count(*) FROM todo WHERE NOT done", [], |row| row.get(0))
+    /// })??;
+    /// assert_eq!(open, 0);
+    /// // Writing goes by `write`, and only by that.
+    /// assert!(library.query(|db| db.execute("DELETE FROM todo", []))?.is_err());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn query<T>(&self, query: impl FnOnce(&Connection) -> T) -> Result<T, Error> {
         let idle = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
@@ -312,6 +423,14 @@ impl Library {
     }
 
     /// The record with this key.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert_eq!(library.get::<Todo>(Uuid::nil())?, None);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn get<T: crate::Syncable>(
         &self,
         key: impl Into<driftless_core::id::RecordKey>,
@@ -320,6 +439,19 @@ impl Library {
     }
 
     /// Hears of every change from now on.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let mut changes = library.subscribe();
+    /// library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// })?;
+    /// assert!(changes.next().unwrap().concerns("todo"));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn subscribe(&self) -> Subscription {
         Subscription { receiver: self.changes.subscribe() }
     }
@@ -329,16 +461,43 @@ impl Library {
     }
 
     /// The library's name.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert_eq!(library.name()?, "Home");
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn name(&self) -> Result<String, Error> {
         self.call(|writer| settings::library_name(&writer.store))?
     }
 
     /// All members, by device id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// let names: Vec<String> = laptop.members()?.into_iter().map(|member| member.name).collect();
+    /// assert!(names.contains(&"laptop".into()) && names.contains(&"phone".into()));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn members(&self) -> Result<Vec<Member>, Error> {
         self.call(|writer| writer.members())?
     }
 
     /// All digests, and one over them all.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// assert_eq!(laptop.digests()?, phone.digests()?);
+    /// let (name, digest) = laptop.digests()?.pop().unwrap();
+    /// assert_eq!((name.as_str(), digest.len()), ("all", 32));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn digests(&self) -> Result<Vec<(String, String)>, Error> {
         let schema = self.schema.clone();
         self.call(move |writer| {
@@ -354,6 +513,18 @@ impl Library {
     }
 
     /// Closes the library; what dropping it does as well.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let dir = place.path().join("library");
+    /// let library = Library::create(&dir, &models(), "Home", "laptop")?;
+    /// library.close();
+    /// let again = Library::open(&dir, &models())?;
+    /// # drop(again);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn close(self) {}
 }
 

@@ -16,6 +16,16 @@ pub(crate) const CERTIFICATES: &str = "certificate";
 const MAX_OFFERED: usize = driftless_core::limits::MAX_CERTS;
 
 /// A member of the library.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let members = library.members()?;
+/// assert_eq!((members[0].name.as_str(), members[0].here), ("laptop", true));
+/// assert_eq!(members[0].issued_by, members[0].device, "it founded the library");
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
     /// The device.

@@ -9,6 +9,20 @@ use rusqlite::{Connection, Params, Row};
 use crate::error::Error;
 
 /// The record with this key, or `None`.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let id = library.write(|tx| {
+///     let todo = Todo { id: tx.new_id(), title: "Water the plants".into(), done: false };
+///     tx.insert(&todo)?;
+///     Ok::<_, driftless::Error>(todo.id)
+/// })?;
+/// let todo: Option<Todo> = library.query(|db| driftless::get(db, id))??;
+/// assert_eq!(todo.unwrap().title, "Water the plants");
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub fn get<T: Syncable>(db: &Connection, key: impl Into<RecordKey>) -> Result<Option<T>, Error> {
     let key = key.into();
     Ok(all(db, "id = ?1", [key.as_bytes()])?.into_iter().next())
@@ -16,6 +30,23 @@ pub fn get<T: Syncable>(db: &Connection, key: impl Into<RecordKey>) -> Result<Op
 
 /// The records for which `condition` (what stands behind `WHERE`; it may go on with `ORDER BY` and
 /// `LIMIT`) holds.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// library.write(|tx| {
+///     for title in ["b", "a"] {
+///         let id = tx.new_id();
+///         tx.insert(&Todo { id, title: title.into(), done: false })?;
+///     }
+///     Ok::<_, driftless::Error>(())
+/// })?;
+/// let open: Vec<Todo> =
+///     library.query(|db| driftless::all(db, "done = ?1 ORDER BY title LIMIT 10", [false]))??;
+/// assert_eq!(open.iter().map(|todo| todo.title.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub fn all<T: Syncable>(
     db: &Connection,
     condition: &str,

@@ -10,6 +10,17 @@ const LIBRARY_NAME: &[u8] = b"library_name";
 const LISTEN: &[u8] = b"listen";
 
 /// A setting that users can change.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::Setting;
+///
+/// library.set_setting(Setting::Relay, "off")?;
+/// assert_eq!(library.setting(Setting::Relay)?, "off");
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setting {
     /// How far ahead a remote clock may be to be followed: a time such as `90s` or `5m`.
@@ -22,9 +33,19 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
+    ///
+    /// ```
+    /// for setting in driftless::Setting::ALL {
+    ///     println!("{} is {} by default", setting.key(), setting.default_value());
+    /// }
+    /// ```
     pub const ALL: [Self; 3] = [Self::MaxDrift, Self::Relay, Self::Discovery];
 
     /// Its key.
+    ///
+    /// ```
+    /// assert_eq!(driftless::Setting::MaxDrift.key(), "max_drift");
+    /// ```
     pub fn key(self) -> &'static str {
         match self {
             Self::MaxDrift => "max_drift",
@@ -34,6 +55,10 @@ impl Setting {
     }
 
     /// What it is if nobody set it.
+    ///
+    /// ```
+    /// assert_eq!(driftless::Setting::MaxDrift.default_value(), "60s");
+    /// ```
     pub fn default_value(self) -> &'static str {
         match self {
             Self::MaxDrift => "60s",
@@ -42,6 +67,14 @@ impl Setting {
     }
 
     /// The setting with this key.
+    ///
+    /// ```
+    /// use driftless::Setting;
+    ///
+    /// assert_eq!(Setting::of_key("relay")?, Setting::Relay);
+    /// assert!(Setting::of_key("colour").is_err());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn of_key(key: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|setting| setting.key() == key);
         found.ok_or_else(|| {
@@ -61,6 +94,13 @@ impl Setting {
 }
 
 /// Milliseconds of a text such as `500ms`, `90s`, `10m`, `2h` or `30d`; `None` for any other.
+///
+/// ```
+/// use driftless::milliseconds;
+///
+/// assert_eq!(milliseconds("90s"), Some(90_000));
+/// assert_eq!(milliseconds("soon"), None);
+/// ```
 pub fn milliseconds(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -115,12 +155,32 @@ pub(crate) fn set_listen(
 
 impl Library {
     /// What a setting is.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert_eq!(library.setting(driftless::Setting::MaxDrift)?, "60s");
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn setting(&self, setting: Setting) -> Result<String, Error> {
         self.call(move |writer| value(&writer.store, setting))?
     }
 
     /// Changes a setting. It takes effect when the library is opened, or sync turned on, the next
     /// time.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::{Error, Setting};
+    ///
+    /// library.set_setting(Setting::MaxDrift, "5m")?;
+    /// let refused = library.set_setting(Setting::MaxDrift, "soon");
+    /// assert!(matches!(refused, Err(Error::Setting { .. })));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn set_setting(&self, setting: Setting, value: &str) -> Result<(), Error> {
         setting.check(value)?;
         let value = value.to_owned();

@@ -11,6 +11,21 @@ use crate::library::Library;
 impl Library {
     /// What is durable at this moment, all of it: also what the models' tables do not show, with the
     /// dots and stamps of every record. It can be read for as long as it takes, beside the writer.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let snapshot = library.snapshot()?;
+    /// // What is written from now on is not in it.
+    /// library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// })?;
+    /// let todo = snapshot.schema().iter().find(|model| model.name == "todo").unwrap().id;
+    /// assert!(snapshot.records(todo, None, 100)?.is_empty());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         Ok(self.call(|writer| writer.store.snapshot())??)
     }

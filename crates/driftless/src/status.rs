@@ -15,6 +15,17 @@ use crate::settings;
 use crate::writer::Writer;
 
 /// How one member is.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// let status = laptop.status()?;
+/// let peer = &status.peers[0];
+/// assert_eq!((peer.member.name.as_str(), peer.online), ("phone", true));
+/// println!("{} lacks {} of our changes; we lack {} of its", peer.member.name, peer.behind, peer.ahead);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct PeerStatus {
     /// Who it is.
@@ -47,6 +58,16 @@ pub struct PeerStatus {
 }
 
 /// How a library is.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let status = library.status()?;
+/// assert_eq!((status.name.as_str(), status.syncing), ("Home", false));
+/// assert_eq!(status.counts.iter().find(|(model, _)| model == "todo"), Some(&("todo".into(), 0)));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
     /// The library.
@@ -93,6 +114,18 @@ fn sizes(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
 
 impl Library {
     /// How the library is now.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// use driftless::core::engine::Phase;
+    ///
+    /// let status = phone.status()?;
+    /// assert_eq!(status.phase, Phase::Ready);
+    /// assert_eq!(status.peers.len(), 1);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn status(&self) -> Result<Status, Error> {
         let members = self.members()?;
         self.call(move |writer| writer.status(members))?

@@ -15,6 +15,16 @@ use crate::settings::{self, Setting};
 use crate::writer::{Command, Writer, addresses_json};
 
 /// How to open the network.
+///
+/// ```
+/// use driftless::SyncOptions;
+///
+/// // Other devices find this one by relays and look-ups, or at a known port:
+/// let anywhere = SyncOptions { listen: Some(([0, 0, 0, 0], 7700).into()), offline: false };
+/// // For tests: nothing leaves this machine.
+/// let here = SyncOptions { listen: Some(([127, 0, 0, 1], 0).into()), offline: true };
+/// # assert!(!anywhere.offline && here.offline);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SyncOptions {
     /// Where to listen; by default on all interfaces, at the port of the last time if it is free.
@@ -31,6 +41,18 @@ pub(crate) struct Running {
 
 impl Library {
     /// Turns sync on: from now on this device stays connected to every member that it can reach.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::{Error, SyncOptions};
+    ///
+    /// let here = SyncOptions { listen: Some(([127, 0, 0, 1], 0).into()), offline: true };
+    /// library.sync(here.clone())?;
+    /// assert!(matches!(library.sync(here), Err(Error::AlreadySyncing)));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn sync(&self, options: SyncOptions) -> Result<(), Error> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
@@ -84,6 +106,16 @@ impl Library {
     }
 
     /// Turns sync off: tells the peers and closes the connections.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// library.sync(loopback())?;
+    /// library.stop_sync();
+    /// assert!(!library.is_syncing());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn stop_sync(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { net, runtime }) = running else { return };
@@ -97,6 +129,16 @@ impl Library {
     }
 
     /// Whether sync is on.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(!library.is_syncing());
+    /// library.sync(loopback())?;
+    /// assert!(library.is_syncing());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn is_syncing(&self) -> bool {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
@@ -107,22 +149,61 @@ impl Library {
     }
 
     /// Where this device listens; empty while sync is off.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(library.listening().is_empty());
+    /// library.sync(loopback())?;
+    /// assert!(library.listening()[0].ip().is_loopback());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.with_net(Net::listen_addrs).unwrap_or_else(|_| Vec::new())
     }
 
     /// Cuts the link to a peer, or to all, until it is resumed.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// laptop.pause(Some(phone.device_id()))?;
+    /// assert!(laptop.status()?.peers[0].paused);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn pause(&self, peer: Option<DeviceId>) -> Result<(), Error> {
         self.with_net(|net| net.pause(peer))
     }
 
     /// Lets a link that was paused be made again.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// laptop.pause(None)?;
+    /// laptop.resume(None)?;
+    /// assert!(!laptop.status()?.peers[0].paused);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn resume(&self, peer: Option<DeviceId>) -> Result<(), Error> {
         self.with_net(|net| net.resume(peer))
     }
 
     /// Remembers an address of a member, or one at which any other member may be found, and tries
     /// it at once.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// // Somebody knows where the phone is; or that some device is there.
+    /// laptop.add_route(Some(phone.device_id()), phone.listening()[0])?;
+    /// laptop.add_route(None, ([192, 168, 1, 20], 7700).into())?;
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn add_route(&self, device: Option<DeviceId>, route: SocketAddr) -> Result<(), Error> {
         self.transact(move |writer| writer.add_route(device, route))
     }

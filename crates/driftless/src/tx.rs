@@ -13,6 +13,32 @@ use crate::reader;
 
 /// A transaction under way. What it wrote is seen by its own queries, becomes durable when the
 /// closure given to [`crate::Library::write`] returns `Ok`, and is undone if that returns `Err`.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::Error;
+///
+/// let done = library.write(|tx| {
+///     let id = tx.new_id();
+///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })?;
+///     tx.update(id, |todo: &mut Todo| todo.done = true)?;
+///     tx.get::<Todo>(id).map(|todo| todo.unwrap().done)
+/// })?;
+/// assert!(done);
+///
+/// // What fails leaves nothing behind.
+/// let failed = library.write(|tx| {
+///     let id = tx.new_id();
+///     tx.insert(&Todo { id, title: "Half a thought".into(), done: false })?;
+///     tx.update(Uuid::nil(), |_: &mut Todo| {})
+/// });
+/// assert!(matches!(failed, Err(Error::Write(_))));
+/// let todos: Vec<Todo> = library.query(|db| driftless::all(db, "NOT done", []))??;
+/// assert!(todos.is_empty());
+/// # Ok::<(), driftless::Error>(())
+/// ```
 pub struct WriteTx<'a> {
     pub(crate) store: &'a mut SqliteStore,
     pub(crate) schema: &'a Schema,
@@ -27,33 +53,102 @@ fn fields<T: Syncable>(model: &ModelDescriptor, record: &T) -> Vec<(FieldId, Val
 
 impl WriteTx<'_> {
     /// A fresh id, ordered by time.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let (a, b) = library.write(|tx| Ok::<_, driftless::Error>((tx.new_id(), tx.new_id())))?;
+    /// assert_ne!(a, b);
+    /// assert_eq!(a.get_version_num(), 7);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn new_id(&mut self) -> Uuid {
         time_ordered_id(self.wall_ms, (self.random)())
     }
 
     /// The time of this transaction: Unix milliseconds.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let now = library.write(|tx| Ok::<_, driftless::Error>(tx.wall_ms()))?;
+    /// assert!(now > 1_700_000_000_000);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn wall_ms(&self) -> u64 {
         self.wall_ms
     }
 
     /// The connection, for SELECTs that see what this transaction wrote. Writing through it goes
     /// around sync and is never right.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let count: i64 = library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })?;
+    ///     Ok::<_, driftless::Error>(
+    ///         tx.db().query_row("SELECT count(*) FROM todo", [], |row| row.get(0))?,
+    ///     )
+    /// })?;
+    /// assert_eq!(count, 1);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn db(&self) -> &Connection {
         self.store.connection()
     }
 
     /// The record with this key.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let there = library.write(|tx| Ok::<_, driftless::Error>(tx.get::<Todo>(Uuid::nil())?.is_some()))?;
+    /// assert!(!there);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn get<T: Syncable>(&self, key: impl Into<RecordKey>) -> Result<Option<T>, Error> {
         reader::get(self.db(), key)
     }
 
     /// Creates a shared record. Refused if it exists.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::Error;
+    ///
+    /// let todo = Todo { id: Uuid::from_u128(7), title: "Water the plants".into(), done: false };
+    /// let again = todo.clone();
+    /// library.write(move |tx| tx.insert(&todo))?;
+    /// assert!(matches!(library.write(move |tx| tx.insert(&again)), Err(Error::Write(_))));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn insert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
         let model = T::descriptor();
         self.create(model.id, &record.key(), fields(&model, record))
     }
 
     /// Creates or changes a shared record: the fields that differ are set.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let mut todo = Todo { id: Uuid::from_u128(7), title: "Water the plants".into(), done: false };
+    /// let first = todo.clone();
+    /// library.write(move |tx| tx.upsert(&first))?;
+    /// todo.done = true;
+    /// library.write(move |tx| tx.upsert(&todo))?;
+    /// assert!(library.get::<Todo>(Uuid::from_u128(7))?.unwrap().done);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn upsert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
         let model = T::descriptor();
         let (key, fields) = (record.key(), fields(&model, record));
@@ -66,6 +161,20 @@ impl WriteTx<'_> {
 
     /// Changes a shared record: the fields that `change` made different are set. Refused if there is
     /// no such record.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })?;
+    ///     Ok::<_, driftless::Error>(id)
+    /// })?;
+    /// // Only `done` is written: a title that somebody else sets meanwhile is not touched.
+    /// library.write(move |tx| tx.update(id, |todo: &mut Todo| todo.done = true))?;
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn update<T: Syncable>(
         &mut self,
         key: impl Into<RecordKey>,
@@ -126,11 +235,40 @@ impl WriteTx<'_> {
     }
 
     /// Deletes a shared record, or takes a link away. Returns whether there was one.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = library.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })?;
+    ///     Ok::<_, driftless::Error>(id)
+    /// })?;
+    /// assert!(library.write(move |tx| tx.delete::<Todo>(id))?);
+    /// assert!(!library.write(move |tx| tx.delete::<Todo>(id))?);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn delete<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<bool, Error> {
         self.remove(T::descriptor().id, &key.into())
     }
 
     /// Adds a link.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::derived_id;
+    ///
+    /// // The id follows from what is linked, so that two devices that star the same make one star.
+    /// let todo = Uuid::from_u128(7);
+    /// let star = Star { id: derived_id("star", &[todo.as_bytes()]), todo };
+    /// let id = star.id;
+    /// library.write(move |tx| tx.link(&star))?;
+    /// library.write(move |tx| tx.delete::<Star>(id))?;
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn link<T: Syncable>(&mut self, link: &T) -> Result<(), Error> {
         let model = T::descriptor();
         let fields = fields(&model, link);
@@ -138,6 +276,17 @@ impl WriteTx<'_> {
     }
 
     /// Writes a row that this device owns, new or not.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = Uuid::from_u128(7);
+    /// library.write(move |tx| tx.put(&Reading { id, value: 20 }))?;
+    /// library.write(move |tx| tx.put(&Reading { id, value: 21 }))?;
+    /// assert_eq!(library.get::<Reading>(id)?.unwrap().value, 21);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn put<T: Syncable>(&mut self, row: &T) -> Result<(), Error> {
         let model = T::descriptor();
         let fields = fields(&model, row);
@@ -145,12 +294,41 @@ impl WriteTx<'_> {
     }
 
     /// Deletes a row that this device owns.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = Uuid::from_u128(7);
+    /// library.write(move |tx| tx.put(&Reading { id, value: 20 }))?;
+    /// library.write(move |tx| tx.drop_row::<Reading>(id))?;
+    /// assert_eq!(library.get::<Reading>(id)?, None);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn drop_row<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<(), Error> {
         let model = T::descriptor().id;
         Ok(self.local.delete_owned(self.schema, self.store, model, &key.into())?)
     }
 
     /// Creates a shared record of a model that is known by its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::RecordKey;
+    /// use driftless::core::value::Value;
+    ///
+    /// // A program that knows its models only at run time goes by names.
+    /// let model = library.schema().iter().find(|model| model.name == "todo").unwrap();
+    /// let (id, title) = (model.id, model.field_named("title").unwrap().id);
+    /// let done = model.field_named("done").unwrap().id;
+    /// let key = RecordKey::from(Uuid::from_u128(7));
+    /// let fields = vec![(title, Value::Text("Water the plants".into())), (done, Value::Int(0))];
+    /// library.write(move |tx| tx.create(id, &key, fields))?;
+    /// assert_eq!(library.get::<Todo>(Uuid::from_u128(7))?.unwrap().title, "Water the plants");
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn create(
         &mut self,
         model: ModelId,
@@ -161,6 +339,22 @@ impl WriteTx<'_> {
     }
 
     /// Sets fields of a shared record of a model that is known by its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// use driftless::RecordKey;
+    /// use driftless::core::value::Value;
+    ///
+    /// let todo = Todo { id: Uuid::from_u128(7), title: "Water the plants".into(), done: false };
+    /// let (model, key) = (Todo::descriptor(), todo.key());
+    /// library.write(move |tx| tx.insert(&todo))?;
+    /// let done = model.field_named("done").unwrap().id;
+    /// library.write(move |tx| tx.set(model.id, &key, vec![(done, Value::Int(1))]))?;
+    /// assert!(library.get::<Todo>(Uuid::from_u128(7))?.unwrap().done);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn set(
         &mut self,
         model: ModelId,
@@ -172,6 +366,17 @@ impl WriteTx<'_> {
 
     /// Deletes a shared record or link of a model that is known by its id. Returns whether there was
     /// one.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let todo = Todo { id: Uuid::from_u128(7), title: "Water the plants".into(), done: false };
+    /// let (model, key) = (Todo::descriptor().id, todo.key());
+    /// library.write(move |tx| tx.insert(&todo))?;
+    /// assert!(library.write(move |tx| tx.remove(model, &key))?);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn remove(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Error> {
         Ok(self.local.delete(self.schema, self.store, model, key)?)
     }

@@ -16,6 +16,17 @@ use crate::wait::Watch;
 use crate::writer::Writer;
 
 /// What comparing with a peer came to.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// use driftless::Comparison;
+///
+/// let compared = laptop.verify(std::time::Duration::from_secs(60))?;
+/// assert_eq!(compared, [(phone.device_id(), Comparison::Equal)]);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Comparison {
     /// The same data.
@@ -29,6 +40,16 @@ pub enum Comparison {
 }
 
 /// What SQLite says of one of the library's files.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// for file in library.verify_files()?.iter().filter(|file| !file.is_sound()) {
+///     println!("{} is damaged: {}", file.name, file.faults.join("; "));
+/// }
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileCheck {
     /// The file's name in the library's directory.
@@ -39,6 +60,14 @@ pub struct FileCheck {
 
 impl FileCheck {
     /// Whether nothing was found.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(library.verify_files()?.iter().all(|file| file.is_sound()));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn is_sound(&self) -> bool {
         self.faults.is_empty()
     }
@@ -68,6 +97,18 @@ enum Answer {
 impl Library {
     /// Compares the digests that are kept with those of every connected peer. Peers that still have
     /// to catch up are given until `patience` is over.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// use driftless::Comparison;
+    ///
+    /// for (device, found) in laptop.verify(std::time::Duration::from_secs(60))? {
+    ///     assert_eq!(found, Comparison::Equal, "{device} differs");
+    /// }
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn verify(&self, patience: Duration) -> Result<Vec<(DeviceId, Comparison)>, Error> {
         let (reply, result) = sync_channel(1);
         self.transact(move |writer| {
@@ -88,6 +129,14 @@ impl Library {
 
     /// Recomputes all digests from the rows and compares them with those that are kept. Returns the
     /// models that differ: their rows were damaged or changed by other hands.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(library.verify_rows()?.is_empty());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn verify_rows(&self) -> Result<Vec<String>, Error> {
         let snapshot = self.snapshot()?;
         let (kept, made) = (snapshot.digests(), snapshot.recompute_digests()?);
@@ -105,6 +154,16 @@ impl Library {
 impl Library {
     /// Has SQLite read the library's files and say whether they hold together. It takes as long as
     /// reading them does, and nobody waits for it.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let checked = library.verify_files()?;
+    /// let names: Vec<&str> = checked.iter().map(|file| file.name).collect();
+    /// assert_eq!(names, ["library.db", "sync.db"]);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn verify_files(&self) -> Result<Vec<FileCheck>, Error> {
         let truth = self.query(faults)?;
         let path = self.dir().join("sync.db");

@@ -26,6 +26,17 @@ pub(crate) trait Watch: Send {
 }
 
 /// How far a wait has come with one member.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// use driftless::Progress;
+///
+/// let reached = laptop.wait(std::time::Duration::from_secs(60), false)?;
+/// assert!(reached.iter().all(|peer| peer.progress == Progress::Done));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
     /// It has everything that was here, and gave everything that it had.
@@ -37,6 +48,16 @@ pub enum Progress {
 }
 
 /// A member's part in a wait.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// let reached = laptop.wait(std::time::Duration::from_secs(60), false)?;
+/// assert_eq!(reached.len(), 1);
+/// assert_eq!((reached[0].device, reached[0].behind, reached[0].ahead), (phone.device_id(), 0, 0));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerProgress {
     /// The member.
@@ -66,6 +87,21 @@ impl Library {
     /// not beyond `patience`. With `reachable_only` it does not wait for members that cannot be
     /// reached, once the others are done. Sync has to be on; if it is turned off meanwhile, the wait
     /// ends with whom it has come to.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = two_homes()?;
+    /// laptop.write(|tx| {
+    ///     let id = tx.new_id();
+    ///     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// })?;
+    /// laptop.wait(std::time::Duration::from_secs(60), false)?;
+    /// // Now the phone has it.
+    /// let todos: Vec<Todo> = phone.query(|db| driftless::all(db, "true", []))??;
+    /// assert_eq!(todos[0].title, "Water the plants");
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn wait(
         &self,
         patience: Duration,

@@ -1,6 +1,7 @@
 //! The rules of the house, checked: one line a finding, `path:line: what; what to do`.
 
 mod deps;
+mod examples;
 mod links;
 mod modules;
 mod rust_text;
@@ -63,6 +64,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = deps::check(tree);
     findings.extend(modules::check(tree));
     findings.extend(links::check(tree));
+    findings.extend(examples::check(tree));
     for file in &tree.files {
         findings.extend(check_file(file));
     }
