@@ -73,3 +73,19 @@ pub fn two_homes() -> Result<(Home, Home), driftless::Error> {
     library.wait(Duration::from_secs(60), false)?;
     Ok((laptop, Home { library, _place: place }))
 }
+
+/// Two devices that gave one record two titles while they did not know of each other.
+pub fn conflict() -> Result<(Home, Home), driftless::Error> {
+    let (laptop, phone) = two_homes()?;
+    let id = Uuid::from_u128(7);
+    laptop.write(move |tx| tx.insert(&Todo { id, title: "Water".into(), done: false }))?;
+    laptop.wait(Duration::from_secs(60), false)?;
+    laptop.stop_sync();
+    phone.stop_sync();
+    laptop.write(move |tx| tx.update(id, |todo: &mut Todo| todo.title = "Plants".into()))?;
+    phone.write(move |tx| tx.update(id, |todo: &mut Todo| todo.title = "Flowers".into()))?;
+    laptop.sync(loopback())?;
+    phone.sync(loopback())?;
+    laptop.wait(Duration::from_secs(60), false)?;
+    Ok((laptop, phone))
+}

@@ -26,6 +26,17 @@ use crate::tx::WriteTx;
 const CHUNK: usize = 500;
 
 /// One of the values that stand beside each other in a conflict.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = conflict()?;
+/// let open = laptop.conflicts(None, 100)?;
+/// let loser = &open[0].losers[0];
+/// println!("{:?} said {:?}", loser.device_name, loser.value);
+/// assert_ne!(loser.dot, open[0].winner.dot);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sibling {
     /// The value.
@@ -41,6 +52,17 @@ pub struct Sibling {
 }
 
 /// A field with values of several devices that did not know of each other.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = conflict()?;
+/// let open = laptop.conflicts(None, 100)?;
+/// assert_eq!((open[0].model.name.as_str(), open[0].field.name.as_str()), ("todo", "title"));
+/// // The same everywhere, by the same id.
+/// assert_eq!(phone.conflicts(None, 100)?, open);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
     /// Its id: the same on every device.
@@ -61,6 +83,19 @@ pub struct Conflict {
 }
 
 /// How a conflict is resolved.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = conflict()?;
+/// use driftless::Resolution;
+///
+/// let conflict = laptop.conflicts(None, 1)?.remove(0);
+/// laptop.resolve(conflict.id, Resolution::Take(conflict.losers[0].dot))?;
+/// let todo: Todo = laptop.get(conflict.key.clone())?.unwrap();
+/// assert_ne!(conflict.winner.value, driftless::core::value::Value::Text(todo.title));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resolution {
     /// With the value that shows.
@@ -73,6 +108,18 @@ pub enum Resolution {
 
 impl Conflict {
     /// The value that a resolution chooses.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// use driftless::Resolution;
+    ///
+    /// let conflict = laptop.conflicts(None, 1)?.remove(0);
+    /// assert_eq!(conflict.choose(Resolution::KeepWinner)?, &conflict.winner);
+    /// assert_eq!(conflict.choose(Resolution::TakeLoser)?, &conflict.losers[0]);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn choose(&self, resolution: Resolution) -> Result<&Sibling, Error> {
         match resolution {
             Resolution::KeepWinner => Ok(&self.winner),
@@ -205,12 +252,31 @@ impl Library {
     }
 
     /// How many fields are in open conflict.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// assert_eq!((laptop.conflict_count()?, phone.conflict_count()?), (1, 1));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn conflict_count(&self) -> Result<u64, Error> {
         self.call(|writer| writer.store.conflict_count())
     }
 
     /// The ids of open conflicts that `wanted` holds for, at most `limit`; for finding one by a part
     /// of its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// let id = laptop.conflicts(None, 1)?[0].id;
+    /// let beginning = &id.to_string()[..8];
+    /// let found = laptop.conflict_ids(|id| id.to_string().starts_with(beginning), 2)?;
+    /// assert_eq!(found, [id]);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn conflict_ids(
         &self,
         wanted: impl Fn(Uuid) -> bool,
@@ -232,6 +298,16 @@ impl Library {
     }
 
     /// The open conflict with this id; `None` if there is none, or none any more.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// let first = laptop.conflicts(None, 1)?.remove(0);
+    /// assert_eq!(laptop.conflict(first.id)?, Some(first));
+    /// assert_eq!(laptop.conflict(Uuid::nil())?, None);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn conflict(&self, id: Uuid) -> Result<Option<Conflict>, Error> {
         let snapshot = self.snapshot()?;
         let place = find(id, |after| Ok(snapshot.conflicts(after, CHUNK)?))?;
@@ -239,6 +315,19 @@ impl Library {
     }
 
     /// Resolves a conflict; see [`WriteTx::resolve`].
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// use driftless::Resolution;
+    ///
+    /// let open = laptop.conflicts(None, 1)?;
+    /// laptop.resolve(open[0].id, Resolution::TakeLoser)?;
+    /// laptop.wait(std::time::Duration::from_secs(60), false)?;
+    /// assert_eq!((laptop.conflict_count()?, phone.conflict_count()?), (0, 0));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn resolve(&self, conflict: Uuid, resolution: Resolution) -> Result<Conflict, Error> {
         self.write(move |tx| tx.resolve(conflict, resolution))
     }
@@ -248,6 +337,25 @@ impl WriteTx<'_> {
     /// Resolves a conflict by writing the chosen value over all others, like any other write: it is
     /// resolved on every device that receives it. Gives the conflict as it was. Refused with
     /// [`Error::NoConflict`] if it is open no more.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let (laptop, phone) = conflict()?;
+    /// use driftless::{Error, Resolution};
+    ///
+    /// // All that are open, in one transaction.
+    /// let open = laptop.conflicts(None, 100)?;
+    /// laptop.write(move |tx| {
+    ///     for conflict in &open {
+    ///         tx.resolve(conflict.id, Resolution::KeepWinner)?;
+    ///     }
+    ///     Ok::<_, Error>(())
+    /// })?;
+    /// let again = laptop.resolve(Uuid::nil(), Resolution::KeepWinner);
+    /// assert!(matches!(again, Err(Error::NoConflict { .. })));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn resolve(&mut self, conflict: Uuid, resolution: Resolution) -> Result<Conflict, Error> {
         let gone = || Error::NoConflict { conflict };
         let place = find(conflict, |after| Ok(self.store.conflicts(after, CHUNK)?))?;

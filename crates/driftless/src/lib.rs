@@ -193,6 +193,22 @@ pub use driftless_net::{Ticket, TicketError};
 /// ```
 /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
 /// # use home::*;
+/// # let library = home()?;
+/// use driftless::Reason;
+///
+/// let waiting = library.quarantine(100)?;
+/// // A newer version on another device wrote what this one does not know.
+/// let newer = waiting.iter().any(|waiting| waiting.reason == Reason::UnknownModel);
+/// assert!(!newer);
+/// # Ok::<(), driftless::Error>(())
+/// ```
+#[doc(inline)]
+pub use driftless_store::Reason;
+/// # In a program
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
 /// # let (laptop, phone) = two_homes()?;
 /// use driftless::{Error, StoreError};
 ///
@@ -222,22 +238,6 @@ pub use driftless_store::StoreError;
 /// ```
 #[doc(inline)]
 pub use driftless_store::{RowState, Snapshot};
-/// # In a program
-///
-/// ```
-/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
-/// # use home::*;
-/// # let library = home()?;
-/// use driftless::Reason;
-///
-/// let waiting = library.quarantine(100)?;
-/// // A newer version on another device wrote what this one does not know.
-/// let newer = waiting.iter().any(|waiting| waiting.reason == Reason::UnknownModel);
-/// assert!(!newer);
-/// # Ok::<(), driftless::Error>(())
-/// ```
-#[doc(inline)]
-pub use driftless_store::Reason;
 pub use rusqlite;
 pub use uuid::Uuid;
 

@@ -75,6 +75,15 @@ impl Models {
     }
 
     /// The schema that the models make, or what is wrong with them.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// assert_eq!(models().check()?.model_named("todo").unwrap().fields.len(), 2);
+    /// // Two models of one name are none.
+    /// assert!(models().with::<Todo>().check().is_err());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn check(&self) -> Result<Schema, SchemaError> {
         Schema::new(self.descriptors.iter().cloned())
     }

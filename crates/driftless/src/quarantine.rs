@@ -14,6 +14,16 @@ use crate::reader;
 const CHUNK: usize = 200;
 
 /// Something that waits in quarantine.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// for waiting in library.quarantine(100)? {
+///     println!("{} {} waits: {:?}", waiting.model, waiting.key, waiting.reason);
+/// }
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Waiting {
     /// The model's name, or its id in hex if this version does not know it.
@@ -31,6 +41,16 @@ pub struct Waiting {
 }
 
 /// What trying again came to.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let retried = library.retry_quarantine()?;
+/// println!("{} of {} wait still", retried.after, retried.before);
+/// # assert_eq!((retried.before, retried.after), (0, 0));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retried {
     /// How much waited before.
@@ -41,11 +61,27 @@ pub struct Retried {
 
 impl Library {
     /// How much waits in quarantine: records of unknown models, and fields that cannot show.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert_eq!(library.quarantined()?, 0);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn quarantined(&self) -> Result<u64, Error> {
         Ok(self.call(|writer| writer.store.quarantined())??)
     }
 
     /// Up to `limit` of what waits in quarantine.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(library.quarantine(100)?.is_empty());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn quarantine(&self, limit: usize) -> Result<Vec<Waiting>, Error> {
         let found = self.call(move |writer| writer.store.quarantine(None, limit))??;
         let rows: Vec<Device> = self.query(|db| reader::all(db, "true", []))??;
@@ -69,6 +105,14 @@ impl Library {
     }
 
     /// Makes the projection of everything that waits anew.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert_eq!(library.retry_quarantine()?.after, 0);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn retry_quarantine(&self) -> Result<Retried, Error> {
         let before = self.quarantined()?;
         let mut last = None;

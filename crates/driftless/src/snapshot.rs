@@ -33,6 +33,19 @@ impl Library {
     /// What of a record was lost to deletes, in the order in which it happened here, each with the
     /// change set whose arrival lost it: edits that a delete did not know of, and what a delete took
     /// with it. It is this device's history, and no part of the synced state.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let id = Uuid::from_u128(7);
+    /// library.write(move |tx| tx.insert(&Todo { id, title: "Water".into(), done: false }))?;
+    /// library.write(move |tx| tx.delete::<Todo>(id))?;
+    /// for (lost, by) in library.losses(Todo::descriptor().id, id)? {
+    ///     println!("{by} took {lost:?} with it");
+    /// }
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn losses(
         &self,
         model: ModelId,

@@ -382,6 +382,28 @@ impl WriteTx<'_> {
     }
 
     /// Adds to a counter of a shared record of a model that is known by its id; see [`WriteTx::add`].
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// #[derive(Syncable)]
+    /// #[sync(shared)]
+    /// struct Song {
+    ///     id: Uuid,
+    ///     #[sync(rule = "counter")]
+    ///     plays: i64,
+    /// }
+    ///
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let models = Models::new().with::<Song>();
+    /// # let library = Library::create(&place.path().join("library"), &models, "Home", "laptop")?;
+    /// let song = Song { id: Uuid::from_u128(7), plays: 1 };
+    /// let (model, key) = (Song::descriptor(), song.key());
+    /// library.write(move |tx| tx.insert(&song))?;
+    /// let plays = model.field_named("plays").unwrap().id;
+    /// assert_eq!(library.write(move |tx| tx.add_to(model.id, &key, plays, 2))?, 3);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn add_to(
         &mut self,
         model: ModelId,
@@ -393,6 +415,18 @@ impl WriteTx<'_> {
     }
 
     /// Adds a link of a model that is known by its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let star = Star { id: Uuid::from_u128(7), todo: Uuid::from_u128(8) };
+    /// let (model, key) = (Star::descriptor(), star.key());
+    /// let fields = model.fields.iter().map(|field| field.id).zip(star.values()).collect();
+    /// library.write(move |tx| tx.add_link(model.id, &key, fields))?;
+    /// assert_eq!(library.get(star.id)?, Some(star));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn add_link(
         &mut self,
         model: ModelId,
@@ -403,6 +437,18 @@ impl WriteTx<'_> {
     }
 
     /// Writes a row that this device owns, of a model that is known by its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let reading = Reading { id: Uuid::from_u128(7), value: 20 };
+    /// let (model, key) = (Reading::descriptor(), reading.key());
+    /// let fields = model.fields.iter().map(|field| field.id).zip(reading.values()).collect();
+    /// library.write(move |tx| tx.put_row(model.id, &key, fields))?;
+    /// assert_eq!(library.get(reading.id)?, Some(reading));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn put_row(
         &mut self,
         model: ModelId,
@@ -413,6 +459,18 @@ impl WriteTx<'_> {
     }
 
     /// Deletes a row that this device owns, of a model that is known by its id.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let reading = Reading { id: Uuid::from_u128(7), value: 20 };
+    /// let (model, key) = (Reading::descriptor().id, reading.key());
+    /// library.write(move |tx| tx.put(&reading))?;
+    /// library.write(move |tx| tx.remove_row(model, &key))?;
+    /// assert_eq!(library.get::<Reading>(Uuid::from_u128(7))?, None);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     pub fn remove_row(&mut self, model: ModelId, key: &RecordKey) -> Result<(), Error> {
         Ok(self.local.delete_owned(self.schema, self.store, model, key)?)
     }

@@ -160,6 +160,19 @@ impl Models {
 
     /// And those that a file describes. Everything that is missing or misspelt is refused.
     ///
+    ///
+    /// ```
+    /// use driftless::Models;
+    ///
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let path = place.path().join("models.json");
+    /// # let text = r#"{"models": [{"name": "note", "kind": "shared",
+    /// #                 "fields": [{"name": "text", "type": "text"}]}]}"#;
+    /// # std::fs::write(&path, text).unwrap();
+    /// let models = Models::new().with_file(&path)?;
+    /// assert!(models.check()?.model_named("note").is_some());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
     #[doc = include_str!("format.md")]
     pub fn with_file(self, path: &Path) -> Result<Self, Error> {
         let reading = || Error::io(path, "reading the models");
