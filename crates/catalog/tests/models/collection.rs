@@ -22,7 +22,7 @@ fn a_collection_is_everybody_s() {
     });
     three.all_have(&collection);
     collection.name = "best".into();
-    three.from_the_third(move |tx| tx.update(id, |row: &mut Collection| row.name = "best".into()));
+    three.by_the_third(move |tx| tx.update(id, |row: &mut Collection| row.name = "best".into()));
     three.all_have(&collection);
 
     assert!(three.live(move |tx| tx.delete::<Collection>(id)));
@@ -44,7 +44,7 @@ fn members_come_and_go() {
     let own = content.clone();
     three.live(move |tx| tx.link(&own));
     let own = entry.clone();
-    three.from_the_third(move |tx| tx.link(&own));
+    three.by_the_third(move |tx| tx.link(&own));
     three.all_have(&content);
     three.all_have(&entry);
 

@@ -23,7 +23,7 @@ fn devices_are_known_everywhere_and_have_the_names_that_people_give_them() {
         assert_eq!(names(library), ["laptop", "second", "third"]);
     }
     // Anybody may give a device another name: whoever is to know it apart.
-    three.from_the_third(move |tx| tx.update(first, |row: &mut Device| row.name = "desk".into()));
+    three.by_the_third(move |tx| tx.update(first, |row: &mut Device| row.name = "desk".into()));
     for library in three.all() {
         assert_eq!(names(library), ["desk", "second", "third"]);
     }

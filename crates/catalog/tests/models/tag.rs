@@ -27,19 +27,19 @@ fn a_tag_is_everybody_s() {
     three.all_have(&tag);
     tag.name = "holiday".into();
     tag.color = None;
-    three.from_the_third(move |tx| {
+    three.by_the_third(move |tx| {
         tx.update(id, |tag: &mut Tag| (tag.name, tag.color) = ("holiday".into(), None))
     });
     three.all_have(&tag);
 
     assert!(three.live(move |tx| tx.delete::<Tag>(id)));
     three.none_has::<Tag>(id);
-    assert!(!three.from_the_third(move |tx| tx.delete::<Tag>(id)), "it is gone already");
+    assert!(!three.by_the_third(move |tx| tx.delete::<Tag>(id)), "it is gone already");
     // Made again it lives anew, and no old delete takes it away.
     let again = tag.clone();
     three.relayed(move |tx| tx.insert(&again));
     three.all_have(&tag);
-    assert!(three.from_the_third(move |tx| tx.delete::<Tag>(id)));
+    assert!(three.by_the_third(move |tx| tx.delete::<Tag>(id)));
     three.none_has::<Tag>(id);
     three.end();
 }
@@ -58,7 +58,7 @@ fn a_tag_is_put_on_a_content_and_taken_off() {
     });
     three.all_have(&tagging);
     let (id, again) = (tagging.id, tagging.clone());
-    assert!(three.from_the_third(move |tx| tx.delete::<Tagging>(id)));
+    assert!(three.by_the_third(move |tx| tx.delete::<Tagging>(id)));
     three.none_has::<Tagging>(id);
     three.relayed(move |tx| tx.link(&again));
     three.all_have(&tagging);

@@ -110,7 +110,7 @@ impl Three {
     }
 
     /// The third writes, and it comes to the first by the second.
-    pub(crate) fn from_the_third<T: Send + 'static>(
+    pub(crate) fn by_the_third<T: Send + 'static>(
         &self,
         write: impl FnOnce(&mut WriteTx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> T {

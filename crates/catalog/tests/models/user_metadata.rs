@@ -33,7 +33,7 @@ fn metadata_is_everybody_s() {
     three.all_have(&said);
     (said.rating, said.note) = (Some(5), None);
     let change = |row: &mut UserMetadata| (row.rating, row.note) = (Some(5), None);
-    three.from_the_third(move |tx| tx.update(id, change));
+    three.by_the_third(move |tx| tx.update(id, change));
     three.all_have(&said);
 
     assert!(three.live(move |tx| tx.delete::<UserMetadata>(id)));
@@ -58,7 +58,7 @@ fn a_free_field_is_everybody_s() {
     three.relayed(move |tx| tx.update(id, |row: &mut MetadataField| row.value = None));
     three.all_have(&field);
     field.value = Some("[1,2]".into());
-    three.from_the_third(move |tx| {
+    three.by_the_third(move |tx| {
         tx.update(id, |row: &mut MetadataField| row.value = Some("[1,2]".into()))
     });
     three.all_have(&field);
