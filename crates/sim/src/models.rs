@@ -28,6 +28,8 @@ pub const COUNT: FieldId = FieldId(3);
 pub const TOP: FieldId = FieldId(4);
 /// The least wins.
 pub const LOW: FieldId = FieldId(5);
+/// The last writer wins: the number of the key that it stands under.
+pub const PARENT: FieldId = FieldId(6);
 
 /// The rule of a field. Ids mean the same in every model.
 pub fn rule_of(field: FieldId) -> MergeRule {
@@ -53,7 +55,14 @@ fn model(id: ModelId, name: &str, kind: ModelKind, fields: &[(FieldId, &str)]) -
 
 /// The schema that knows everything, or the one of an older version, which knows less.
 pub fn schema(small: bool) -> Arc<Schema> {
-    let every = [(NAME, "name"), (SIZE, "size"), (COUNT, "count"), (TOP, "top"), (LOW, "low")];
+    let every = [
+        (NAME, "name"),
+        (SIZE, "size"),
+        (COUNT, "count"),
+        (TOP, "top"),
+        (LOW, "low"),
+        (PARENT, "parent"),
+    ];
     let mut models = vec![
         model(NOTE, "note", ModelKind::Shared, &every),
         model(TAGGING, "tagging", ModelKind::Link, &[(NAME, "name")]),

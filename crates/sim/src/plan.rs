@@ -18,6 +18,8 @@ pub struct Member {
     pub starts_at: u64,
     /// How far its wall clock is ahead.
     pub wall_offset_ms: i64,
+    /// How much faster its wall clock goes, in millionths.
+    pub drift_ppm: i64,
     /// Whether it knows only some of the models.
     pub small_schema: bool,
     /// How its engine behaves.
@@ -108,6 +110,7 @@ impl Plan {
         let members = (0..n).map(|i| Member {
             starts_at: if i > 0 && rng.chance(30) { rng.below(end.max(1)) } else { 0 },
             wall_offset_ms: wall_offset(rng),
+            drift_ppm: drift(rng),
             small_schema: i > 0 && rng.chance(20),
             config: if mixed { config(rng) } else { same.clone() },
         });
@@ -153,6 +156,11 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
 fn wall_offset(rng: &mut Rng) -> i64 {
     let small = i64::try_from(rng.below(4_000)).unwrap_or(0) - 2_000;
     rng.pick(&[0, 0, small, small, 45_000, YEAR_MS, -3_600_000])
+}
+
+/// Clocks of quartz, and clocks that are broken: two minutes an hour, so that it tells in a run.
+fn drift(rng: &mut Rng) -> i64 {
+    rng.pick(&[0, 0, 50, -200, 33_000, -33_000])
 }
 
 /// What a wall clock is set to.

@@ -85,8 +85,10 @@ impl Replica {
 
     /// The replica's clocks when the world's shows `ms`.
     pub(crate) fn now(&self, ms: u64) -> Now {
+        let drift = i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(self.member.drift_ppm);
+        let offset = self.member.wall_offset_ms.saturating_add(drift / 1_000_000);
         Now {
-            wall_ms: (EPOCH_MS + ms).saturating_add_signed(self.member.wall_offset_ms),
+            wall_ms: (EPOCH_MS + ms).saturating_add_signed(offset),
             steady_ms: ms + 7_919 * (self.index + 1),
         }
     }

@@ -12,7 +12,9 @@ use driftless_core::value::Value;
 
 use crate::bug::BenchStore;
 use crate::ledger::Place;
-use crate::models::{BOX, COUNT, DISK, FILE, LOW, NAME, NOTE, SIZE, TAGGING, TOP, key, rule_of};
+use crate::models::{
+    BOX, COUNT, DISK, FILE, LOW, NAME, NOTE, PARENT, SIZE, TAGGING, TOP, key, rule_of,
+};
 use crate::rng::Rng;
 
 /// The rows that an owner means to have.
@@ -72,6 +74,7 @@ fn shared(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
             desk.delete(model, &key)?;
             desk.create(model, &key, values(model, rng))
         }
+        3 if alive && model == NOTE => desk.set(model, &key, vec![(PARENT, place(rng))]),
         _ if alive => desk.set(model, &key, values(model, rng)),
         0 => desk.absent(model, &key),
         _ => desk.create(model, &key, values(model, rng)),
@@ -112,6 +115,14 @@ fn text(rng: &mut Rng) -> Value {
 
 fn number(rng: &mut Rng) -> i64 {
     i64::try_from(rng.below(200)).unwrap_or(0) - 100
+}
+
+/// Where a note is moved to: under another one, which may be under this one, or under none.
+fn place(rng: &mut Rng) -> Value {
+    match rng.below(KEYS + 1) {
+        n if n < KEYS => Value::Int(i64::try_from(n).unwrap_or(0)),
+        _ => Value::Null,
+    }
 }
 
 /// Values for some of the model's fields; a counter's is a total.
