@@ -11,7 +11,7 @@ fn a_location_is_seen_everywhere_and_written_by_its_device() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), "one").unwrap();
     let path = folder.path().canonicalize().unwrap();
-    let id = catalog(&three.first).register_location(&path).unwrap().id;
+    let id = catalog(&three.first).register_location(&path, None).unwrap().id;
     three.settle();
     let of = |library| -> Location {
         let found = catalog(library).locations().unwrap();
