@@ -29,6 +29,7 @@
 //! ```
 
 mod bounds;
+mod carry;
 mod catalog;
 mod collections;
 mod error;
@@ -63,7 +64,7 @@ pub use index::{Added, Changes, Counts, ScanOptions, ScanPhase, ScanProgress};
 pub use item::{Item, Listing, TagName};
 pub use list::MAX_LISTED;
 pub use locations::LocationInfo;
-pub use metadata::{MAX_FREE_FIELDS, MAX_FREE_VALUE, Metadata, Noted};
+pub use metadata::{MAX_FREE_BYTES, MAX_FREE_FIELDS, MAX_FREE_VALUE, Metadata, Noted};
 pub use models::{
     Collection, CollectionMember, Entry, EntryKind, Location, LocationRules, LocationState,
     MetadataField, SYSTEM_TAGS, Subject, Tag, Tagging, UserMetadata, Volume, models,

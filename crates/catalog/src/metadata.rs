@@ -25,6 +25,8 @@ use crate::models::{MetadataField, Subject, UserMetadata};
 pub const MAX_FREE_VALUE: usize = 16 << 10;
 /// Free fields of one subject.
 pub const MAX_FREE_FIELDS: u32 = 256;
+/// Bytes of the names and values of all free fields of one subject.
+pub const MAX_FREE_BYTES: usize = 256 << 10;
 /// Bytes of such a value as JSON: quoting makes a text longer.
 const MAX_JSON: usize = 2 * MAX_FREE_VALUE;
 
@@ -93,11 +95,7 @@ impl Catalog<'_> {
                     write(tx, own, &field.emptied())?;
                 }
             }
-            if free_count(tx.db(), subject)? > MAX_FREE_FIELDS {
-                let why = format!("more than {MAX_FREE_FIELDS} are too many for one thing");
-                return Err(invalid("free fields", why));
-            }
-            Ok(())
+            check_free(tx.db(), subject)
         })
     }
 }
@@ -110,7 +108,7 @@ fn subjects(item: &Item) -> Vec<Subject> {
 
 /// A field and what it is to hold.
 #[derive(Clone, PartialEq, Debug)]
-enum Field {
+pub(crate) enum Field {
     /// One that everything has.
     Fixed(&'static str, Value),
     /// A free one: its name, and its value as JSON.
@@ -118,10 +116,28 @@ enum Field {
 }
 
 impl Field {
-    fn emptied(self) -> Self {
+    pub(crate) fn emptied(self) -> Self {
         match self {
             Self::Fixed(name, _) => Self::Fixed(name, Value::Null),
             Self::Free(key, _) => Self::Free(key, None),
+        }
+    }
+
+    /// Whether it is the same field, whatever it holds.
+    pub(crate) fn is_named_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(name, _), Self::Fixed(other, _)) => name == other,
+            (Self::Free(key, _), Self::Free(other, _)) => key == other,
+            _ => false,
+        }
+    }
+
+    /// Bytes of what it holds, and of a free one's name.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Fixed(_, Value::Text(text)) => text.len(),
+            Self::Fixed(..) => 0,
+            Self::Free(key, value) => key.len() + value.as_ref().map_or(0, String::len),
         }
     }
 }
@@ -188,7 +204,11 @@ fn canonical(text: &str) -> String {
 }
 
 /// Writes one field of a subject, and nothing if it says so already.
-fn write(tx: &mut WriteTx<'_>, subject: Subject, field: &Field) -> Result<(), CatalogError> {
+pub(crate) fn write(
+    tx: &mut WriteTx<'_>,
+    subject: Subject,
+    field: &Field,
+) -> Result<(), CatalogError> {
     match field {
         Field::Fixed(name, value) => {
             let model = UserMetadata::descriptor();
@@ -250,14 +270,29 @@ pub(crate) fn metadata_of(
 
 /// The record about a subject, without what names it.
 #[derive(Clone, PartialEq, Debug, Default)]
-struct Record {
+pub(crate) struct Record {
     note: Option<String>,
     favourite: Option<bool>,
     hidden: Option<bool>,
     rating: Option<i64>,
 }
 
-fn record_of(db: &Connection, subject: Subject) -> Result<Option<Record>, CatalogError> {
+impl Record {
+    /// The fields that say something.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let flag = |flag: bool| Value::Int(flag.into());
+        let all = [
+            ("note", self.note.clone().map(Value::Text)),
+            ("favourite", self.favourite.map(flag)),
+            ("hidden", self.hidden.map(flag)),
+            ("rating", self.rating.map(Value::Int)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some(Field::Fixed(name, value?))).collect()
+    }
+}
+
+/// What is said in the fixed fields of a subject.
+pub(crate) fn record_of(db: &Connection, subject: Subject) -> Result<Option<Record>, CatalogError> {
     let mut select = db.prepare_cached(
         "SELECT note, favourite, hidden, rating FROM user_metadata WHERE id = ?1",
     )?;
@@ -271,13 +306,13 @@ fn record_of(db: &Connection, subject: Subject) -> Result<Option<Record>, Catalo
 
 /// The free fields of a subject that hold something: no more and no longer ones than are written
 /// here, as rows come from other devices.
-fn free_fields(
+pub(crate) fn free_fields(
     db: &Connection,
     subject: Subject,
 ) -> Result<BTreeMap<String, String>, CatalogError> {
-    let by = column(subject);
+    let by = subject.column();
     let sql = format!(
-        "SELECT id, key, value FROM metadata_field WHERE {by} = ?1 AND length(value) <= ?2 \
+        "SELECT id, key, value FROM metadata_field WHERE {by} = ?1 AND octet_length(value) <= ?2 \
          ORDER BY key LIMIT ?3"
     );
     let mut select = db.prepare_cached(&sql)?;
@@ -302,21 +337,25 @@ fn free_fields(
     Ok(fields)
 }
 
-fn free_count(db: &Connection, subject: Subject) -> Result<u32, CatalogError> {
+/// Refuses more free fields than one subject can have.
+fn check_free(db: &Connection, subject: Subject) -> Result<(), CatalogError> {
     let sql = format!(
-        "SELECT count(*) FROM metadata_field WHERE {} = ?1 AND value IS NOT NULL",
-        column(subject)
+        "SELECT count(*), coalesce(sum(octet_length(key) + octet_length(value)), 0) \
+         FROM metadata_field WHERE {} = ?1 AND value IS NOT NULL",
+        subject.column()
     );
     let mut select = db.prepare_cached(&sql)?;
-    Ok(select.query_row([subject.bytes()], |row| row.get(0))?)
-}
-
-/// The column by which records refer to a subject.
-fn column(subject: Subject) -> &'static str {
-    match subject {
-        Subject::Content(_) => "content",
-        Subject::Entry(_) => "entry",
+    let sums = select.query_row([subject.bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (count, bytes): (i64, i64) = sums;
+    if count > i64::from(MAX_FREE_FIELDS) {
+        let why = format!("{count} are more than the {MAX_FREE_FIELDS} that one thing can have");
+        return Err(invalid("free fields", why));
     }
+    if usize::try_from(bytes).is_ok_and(|bytes| bytes > MAX_FREE_BYTES) {
+        let why = format!("{bytes} bytes are more than the {MAX_FREE_BYTES} that all can have");
+        return Err(invalid("free fields", why));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

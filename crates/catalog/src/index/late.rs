@@ -8,14 +8,15 @@ use driftless::Uuid;
 use super::hashing::{page, put_hash};
 use super::known::by_id;
 use super::report::Growth;
-use super::sink::{self, Batch};
+use super::sink::write_few;
 use super::turn::Turn;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
 use crate::scan::{Cancel, HashPool, Hashed, Job, Outcome, Problem};
 
-/// Files that are being hashed at once; those that come later need not wait for all of them.
+/// Files that are being hashed at once; those that come later need not wait for all of them. Few
+/// enough for one transaction, with all that can have been said of them.
 const AT_ONCE: usize = 8;
 
 /// The files of one location that are to be hashed, and those that are being hashed.
@@ -73,18 +74,18 @@ impl Late {
             let turn = Turn::wait(location, turn)?;
             done.growth = catalog.library.write(move |tx| {
                 let mut growth = Growth::default();
-                let mut batch = Batch::default();
+                let mut rows = Vec::new();
                 for (id, hashed) in hashed {
                     // What is another file by now is seen to elsewhere.
                     if let Some(mut entry) = by_id(tx.db(), id)?.filter(|e| is_of(e, &hashed)) {
                         let size = entry.size;
                         if put_hash(&mut entry, &hashed) {
                             growth.bytes = growth.bytes.saturating_add(entry.size - size);
-                            batch.put.push(entry);
+                            rows.push(entry);
                         }
                     }
                 }
-                sink::write(tx, batch)?;
+                write_few(tx, &rows)?;
                 Ok::<_, CatalogError>(growth)
             })?;
             drop(turn);

@@ -6,6 +6,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use driftless::{Library, Uuid, WriteTx};
 
+use crate::carry::Carry;
 use crate::error::CatalogError;
 use crate::models::Entry;
 
@@ -62,19 +63,41 @@ impl<'s> Sink<'s> {
 }
 
 fn write_all(library: &Library, batches: &Receiver<Batch>) -> Result<(), CatalogError> {
-    for batch in batches {
-        library.write(move |tx| write(tx, batch))?;
+    for mut batch in batches {
+        while !batch.is_empty() {
+            batch = library.write(move |tx| write_some(tx, batch))?;
+        }
     }
     Ok(())
 }
 
-/// Writes a batch. All rows of entries that change or go, for whatever reason, come by here.
-pub(super) fn write(tx: &mut WriteTx<'_>, batch: Batch) -> Result<(), CatalogError> {
-    for entry in &batch.put {
+/// Writes a few rows in a transaction of something else. All rows of entries that change or go, for
+/// whatever reason, come by here or by [`write_some`], and what people said of files whose content is
+/// another one now goes with them.
+pub(super) fn write_few(tx: &mut WriteTx<'_>, rows: &[Entry]) -> Result<(), CatalogError> {
+    let mut carry = Carry::begin(tx.db())?;
+    for entry in rows {
+        carry.before(tx, entry)?;
         tx.put(entry)?;
     }
-    for id in batch.gone {
-        tx.drop_row::<Entry>(id)?;
-    }
     Ok(())
+}
+
+/// Writes a batch. If much goes with its rows, the rest is given back for another transaction.
+fn write_some(tx: &mut WriteTx<'_>, mut batch: Batch) -> Result<Batch, CatalogError> {
+    let mut carry = Carry::begin(tx.db())?;
+    let mut rows = batch.put.into_iter();
+    while !carry.is_full()
+        && let Some(entry) = rows.next()
+    {
+        carry.before(tx, &entry)?;
+        tx.put(&entry)?;
+    }
+    batch.put = rows.collect();
+    if batch.put.is_empty() {
+        for id in batch.gone.drain(..) {
+            tx.drop_row::<Entry>(id)?;
+        }
+    }
+    Ok(batch)
 }

@@ -30,6 +30,14 @@ impl Subject {
         }
     }
 
+    /// The field by which records refer to it.
+    pub(crate) fn column(&self) -> &'static str {
+        match self {
+            Self::Content(_) => "content",
+            Self::Entry(_) => "entry",
+        }
+    }
+
     /// The two fields by which records refer to it: its content hash, or its entry.
     pub(crate) fn fields(self) -> (Option<Vec<u8>>, Option<Uuid>) {
         match self {

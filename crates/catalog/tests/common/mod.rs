@@ -83,6 +83,11 @@ impl Home {
         self.find(name).unwrap()
     }
 
+    /// What is at a path of any device.
+    pub fn find_at(&self, path: &str) -> Item {
+        self.catalog().resolve(OsStr::new(path)).unwrap()
+    }
+
     pub fn find(&self, name: impl AsRef<OsStr>) -> Result<Item, CatalogError> {
         self.catalog().resolve(self.path(name).as_os_str())
     }
