@@ -1,21 +1,25 @@
-//! Measures indexing and finding: `cargo run --release --example index -- PATH [--no-hash] [--rows=N]`,
-//! with N invented entries besides.
+//! Measures indexing and finding: `cargo run --release --example index -- PATH [--no-hash] [--said]
+//! [--rows=N]`, with N invented entries besides; with `--said` in a library in which something is
+//! tagged, so that each row is looked at for what goes with it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use driftless::{Library, Uuid};
-use driftless_catalog::{Added, Catalog, Entry, EntryKind, FindQuery, NewTag, ScanOptions, models};
+use driftless_catalog::{
+    Added, Catalog, Entry, EntryKind, FindQuery, NewTag, ScanOptions, Subject, Tagging, models,
+};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let mut path = PathBuf::from("/usr/share");
     let mut options = ScanOptions::default();
-    let mut rows: u64 = 0;
+    let (mut rows, mut said): (u64, bool) = (0, false);
     for word in std::env::args_os().skip(1) {
         match word.to_str() {
             Some("--no-hash") => options.hash = false,
+            Some("--said") => said = true,
             Some(word) if word.starts_with("--rows=") => rows = word["--rows=".len()..].parse()?,
             _ => path = word.into(),
         }
@@ -24,6 +28,11 @@ fn main() -> Outcome {
     let dir = place.path().join("library");
     let library = Library::create(&dir, &models(), "Measure", "here")?;
     let catalog = Catalog::new(&library);
+    if said {
+        let tag = catalog.create_tag(NewTag::named("said"))?;
+        let somewhere = Subject::Content([7; 32]);
+        library.write(move |tx| tx.link(&Tagging::new(tag, somewhere)))?;
+    }
     for what in ["index", "again"] {
         let before = cpu();
         let added = catalog.add_location(&path, &options, &mut |_| {})?;
