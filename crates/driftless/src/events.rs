@@ -3,7 +3,8 @@
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-/// Records changed, and the change is durable and visible to readers.
+/// Records changed, and the change is visible to readers. What this device wrote is durable then; what
+/// others wrote is so a little later, and is not acknowledged before.
 ///
 /// ```
 /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }

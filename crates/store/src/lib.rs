@@ -9,6 +9,7 @@
 
 mod bind;
 mod conflict;
+mod durable;
 mod error;
 mod fields;
 mod format;

@@ -9,6 +9,7 @@ use driftless_core::schema::Schema;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::durable::Durability;
 use crate::error::{StoreError, Within, path_of};
 use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_TABLES};
 use crate::identity::{Identity, set_meta};
@@ -56,6 +57,7 @@ pub struct SqliteStore {
     pub(crate) state: State,
     pub(crate) tx: Option<Open>,
     pub(crate) refuse_foreign: bool,
+    pub(crate) durability: Durability,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -138,7 +140,19 @@ impl SqliteStore {
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
         let dir = dir.to_owned();
         let refuse_foreign = false;
-        Ok(Self { dir, options, schema, layout, conn, log, state, tx: None, refuse_foreign })
+        let durability = Durability::default();
+        Ok(Self {
+            dir,
+            options,
+            schema,
+            layout,
+            conn,
+            log,
+            state,
+            tx: None,
+            refuse_foreign,
+            durability,
+        })
     }
 
     /// Closes the library, with everything in its place: the log moved, the write-ahead logs gone.
@@ -322,7 +336,7 @@ fn refuse_tables(conn: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the names of new files durable; SQLite has seen to what is in them.
-fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     if cfg!(not(unix)) {
         return Ok(());
     }

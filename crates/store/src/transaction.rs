@@ -19,11 +19,24 @@ pub(crate) fn run(conn: &Connection, sql: &str, doing: &'static str) -> Result<(
 }
 
 impl SqliteStore {
-    /// Begins the write transaction: waits for the file's lock as long as the options say.
+    /// Begins the write transaction: waits for the file's lock as long as the options say. Its
+    /// commit is durable.
     pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.begin_with(false)
+    }
+
+    /// Begins a write transaction whose commit is visible, and durable once
+    /// [`SqliteStore::make_durable`] has been called. Until then nobody may be told of what is in it:
+    /// for changes that others hold as well.
+    pub fn begin_relaxed(&mut self) -> Result<(), StoreError> {
+        self.begin_with(true)
+    }
+
+    fn begin_with(&mut self, relaxed: bool) -> Result<(), StoreError> {
         if self.tx.is_some() {
             return Err(StoreError::Nested);
         }
+        self.relax(relaxed)?;
         run(&self.conn, "BEGIN IMMEDIATE", "beginning a transaction")?;
         self.tx = Some(Open { before: self.state.clone(), savepoint: None });
         Ok(())
@@ -37,6 +50,7 @@ impl SqliteStore {
         }
         match self.save_and_commit() {
             Ok(()) => {
+                self.note_committed();
                 self.state.saved();
                 self.log.forget_flushed();
                 self.tx = None;

@@ -196,14 +196,18 @@ impl Writer {
         };
         let now = time::now();
         let mut replies: Vec<Reply> = Vec::new();
-        if let Err(error) = self.store.begin() {
+        // What others wrote is visible first and durable behind; what is written here is durable
+        // before anybody sees it.
+        let relaxed = !matches!(next, Some(Command::Write(_)));
+        let begun = if relaxed { self.store.begin_relaxed() } else { self.store.begin() };
+        if let Err(error) = begun {
             self.broken = Some(Arc::new(error));
         }
         let started = Instant::now();
         let mut left_over = None;
         for _ in 0..BATCH_COMMANDS {
             match next.take() {
-                Some(Command::Write(write)) => replies.push(write(self)),
+                Some(Command::Write(write)) if !relaxed => replies.push(write(self)),
                 Some(Command::Net(event)) => self.on_net(event, now),
                 Some(other) => {
                     left_over = Some(other);
@@ -219,7 +223,7 @@ impl Writer {
                 None => break,
             }
         }
-        let ended = self.end_transaction(time::now());
+        let ended = self.end_transaction(time::now()).and_then(|effects| self.show(effects));
         self.permits.clear();
         for reply in replies {
             reply(ended.as_ref().map(|_| ()).map_err(Arc::clone));
@@ -254,9 +258,20 @@ impl Writer {
         Ok(effects)
     }
 
-    /// The transaction is lost: nothing of it happened. Peers are met anew.
+    /// Tells of what a committed transaction changed, and makes it durable. What is left is for
+    /// then.
+    fn show(&mut self, effects: Vec<Effect>) -> Result<Vec<Effect>, Arc<StoreError>> {
+        let shows = |effect: &Effect| matches!(effect, Effect::Event(Event::Changed { .. }));
+        let (visible, rest) = effects.into_iter().partition(shows);
+        self.release(visible);
+        self.store.make_durable().map_err(Arc::new)?;
+        Ok(rest)
+    }
+
+    /// The transaction is lost: nothing of it happened, or, if others have it as well, it is not
+    /// certain to outlast a power cut. Peers are met anew.
     fn recover(&mut self, error: &StoreError) {
-        tracing::error!(%error, "a transaction could not be made durable; nothing of it was kept");
+        tracing::error!(%error, "a transaction could not be made durable; nobody was told of it");
         if self.store.in_transaction()
             && let Err(error) = self.store.rollback()
         {
