@@ -82,6 +82,9 @@ pub(crate) struct LsArgs {
     /// The device that has it: its name, its id, or the first digits of that
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// At most so many, the first in order
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! `devices`.
 
+use driftless::core::limits::MAX_TEXT_BYTES;
 use driftless::{Device, Error};
 
 use super::{Context, gone, select};
@@ -45,8 +46,11 @@ fn list(context: Context<'_>) -> Result<Vec<DeviceRow>, Failure> {
 
 fn rename(context: Context<'_>, device: &str, name: String) -> Result<Record, Failure> {
     let member = select::member(context.library, device)?;
-    if name.trim().is_empty() || name.chars().any(char::is_control) {
-        return Err(Failure::usage("a device's name is a line of text"));
+    let name = name.trim().to_owned();
+    if name.is_empty() || name.len() > MAX_TEXT_BYTES || name.chars().any(char::is_control) {
+        let message =
+            format!("a device's name is a line of text, of {MAX_TEXT_BYTES} bytes at most");
+        return Err(Failure::usage(message));
     }
     let did = format!("{} is now called {name}", text::plain(&member.name));
     let id = Device::row_id(&member.device);

@@ -24,7 +24,11 @@ pub(super) fn ls(
     let catalog = Catalog::new(context.library);
     let device = args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?;
     let path = args.path.as_ref().map(|path| path.as_os_str());
-    hand_on(&catalog.ls(path, device)?, out)
+    let mut listing = catalog.ls(path, device)?;
+    let limit = most(args.limit);
+    listing.more |= listing.items.len() > limit;
+    listing.items.truncate(limit);
+    hand_on(&listing, out)
 }
 
 pub(super) fn find(
@@ -33,7 +37,6 @@ pub(super) fn find(
     out: &mut dyn Output,
 ) -> Result<Exit, Failure> {
     let catalog = Catalog::new(context.library);
-    let limit = args.limit.map_or(MAX_LISTED, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let query = FindQuery {
         text: args.text.clone(),
         prefix: args.prefix,
@@ -47,9 +50,14 @@ pub(super) fn find(
             .map(|collection| catalog.select_collection(collection))
             .transpose()?,
         device: args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?,
-        limit: Some(limit),
+        limit: Some(most(args.limit)),
     };
     hand_on(&catalog.find(&query)?, out)
+}
+
+/// How many are listed at most.
+fn most(limit: Option<u64>) -> usize {
+    limit.map_or(MAX_LISTED, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 fn kind(kind: KindArg) -> EntryKind {
@@ -78,7 +86,11 @@ pub(super) fn hand_on(listing: &Listing, out: &mut dyn Output) -> Result<Exit, F
     }
     if listing.more {
         let shown = listing.items.len() as u64;
-        out.note(format!("There are more than these {}.", count(shown))).map_err(gone)?;
+        out.note(format!(
+            "There are more than these {}; --limit says how many are listed.",
+            count(shown)
+        ))
+        .map_err(gone)?;
     }
     Ok(Exit::Done)
 }

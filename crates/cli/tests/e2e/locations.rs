@@ -101,3 +101,36 @@ fn a_scan_in_the_background_ends_with_the_daemon_and_goes_on_with_the_next() {
     until_ready(&one, &added["id"]);
     assert_eq!(one.count("entry"), 2_040);
 }
+
+#[test]
+fn lists_are_in_the_order_that_people_expect_and_end_where_they_say() {
+    let world = World::new();
+    let one = world.founder("one");
+    let files =
+        ["img10.jpg", "IMG9.jpg", "b.txt", "A.txt", "zoo/x", "Inner/y"].map(|name| (name, "x"));
+    let folder = world.folder("files", &files);
+    let path = folder.to_str().unwrap();
+    one.ok(&["location", "add", path]);
+    let names = |args: &[&str]| -> Vec<String> {
+        let listed = one.ok(args);
+        let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
+        listed.as_array().unwrap().iter().map(name).collect()
+    };
+    let all = ["Inner", "zoo", "A.txt", "b.txt", "IMG9.jpg", "img10.jpg"];
+    assert_eq!(names(&["ls", path]), all);
+    assert_eq!(names(&["ls", path, "--limit", "3"]), all[..3]);
+    assert_eq!(names(&["ls", &format!("one:{path}"), "--limit", "6"]), all);
+    assert_eq!(names(&["ls", "--limit", "0"]), [""; 0]);
+    assert_eq!(names(&["find", "img"]), ["IMG9.jpg", "img10.jpg"]);
+    let told = |args: &[&str]| one.run(args).stderr.contains("There are more than these");
+    assert!(told(&["ls", path, "--limit", "5"]) && told(&["find", "--limit", "2"]));
+    assert!(!told(&["ls", path, "--limit", "6"]) && !told(&["find", "img", "--limit", "2"]));
+
+    let renamed = one.ok(&["devices", "rename", "one", " desk "]);
+    assert_eq!(one.ok(&["devices"])[0]["name"], "desk", "{renamed}");
+    let long = "x".repeat(2_000);
+    for name in ["", " ", "two\nlines", &long] {
+        assert_eq!(one.refused_once(&["devices", "rename", "desk", name], 2), "usage");
+    }
+    assert_eq!(names(&["devices"]), ["desk"]);
+}
