@@ -7,13 +7,12 @@ use driftless::Uuid;
 
 use super::hashing::{page, put_hash};
 use super::known::by_id;
-use super::report::Growth;
 use super::sink::write_few;
 use super::turn::Turn;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
-use crate::scan::{Cancel, HashPool, Hashed, Job, Outcome, Problem};
+use crate::scan::{Cancel, HashPool, Hashed, Job, Outcome, Problem, What};
 
 /// Files that are being hashed at once; those that come later need not wait for all of them. Few
 /// enough for one transaction, with all that can have been said of them.
@@ -32,16 +31,13 @@ pub(crate) struct Late {
     last_tag: u64,
 }
 
-/// What was done.
-#[derive(Default)]
-pub(crate) struct Hashing {
-    pub(crate) growth: Growth,
-    pub(crate) problems: Vec<Problem>,
-}
-
 impl Late {
     /// These are to be hashed.
     pub(crate) fn add(&mut self, files: Vec<(Uuid, PathBuf)>) {
+        for (id, _) in &files {
+            // Something has changed, so it may be read now.
+            self.failed.remove(id);
+        }
         self.queue.extend(files);
     }
 
@@ -67,26 +63,21 @@ impl Late {
         catalog: &Catalog<'_>,
         (location, root): (Uuid, &Path),
         (turn, cancel): (&Cancel, &Cancel),
-    ) -> Result<Hashing, CatalogError> {
-        let mut done = Hashing::default();
-        let hashed = self.take(&mut done);
+    ) -> Result<Vec<Problem>, CatalogError> {
+        let (hashed, problems) = self.take();
         if !hashed.is_empty() {
             let turn = Turn::wait(location, turn)?;
-            done.growth = catalog.library.write(move |tx| {
-                let mut growth = Growth::default();
+            catalog.library.write(move |tx| {
                 let mut rows = Vec::new();
                 for (id, hashed) in hashed {
-                    // What is another file by now is seen to elsewhere.
-                    if let Some(mut entry) = by_id(tx.db(), id)?.filter(|e| is_of(e, &hashed)) {
-                        let size = entry.size;
-                        if put_hash(&mut entry, &hashed) {
-                            growth.bytes = growth.bytes.saturating_add(entry.size - size);
-                            rows.push(entry);
-                        }
+                    // What has changed since is hashed once more.
+                    if let Some(mut entry) = by_id(tx.db(), id)?.filter(|e| is_of(e, &hashed))
+                        && put_hash(&mut entry, &hashed)
+                    {
+                        rows.push(entry);
                     }
                 }
-                write_few(tx, &rows)?;
-                Ok::<_, CatalogError>(growth)
+                write_few(tx, &rows)
             })?;
             drop(turn);
         }
@@ -94,23 +85,26 @@ impl Late {
         if self.is_idle() {
             self.pool = None;
         }
-        Ok(done)
+        Ok(problems)
     }
 
-    fn take(&mut self, done: &mut Hashing) -> Vec<(Uuid, Hashed)> {
-        let mut hashed = Vec::new();
+    fn take(&mut self) -> (Vec<(Uuid, Hashed)>, Vec<Problem>) {
+        let (mut hashed, mut problems) = (Vec::new(), Vec::new());
         while let Some(result) = self.pool.as_mut().and_then(HashPool::poll) {
             let Some(id) = self.under_way.remove(&result.job.tag) else { continue };
             match result.outcome {
                 Outcome::Hashed(of) => hashed.push((id, of)),
                 Outcome::Problem(problem) => {
                     self.failed.insert(id);
-                    done.problems.push(problem);
+                    // Whoever changed or took it is heard of.
+                    if !matches!(problem.what, What::Changed | What::Vanished) {
+                        problems.push(problem);
+                    }
                 }
                 Outcome::Cancelled => {}
             }
         }
-        hashed
+        (hashed, problems)
     }
 
     fn fill(
@@ -127,10 +121,16 @@ impl Late {
             let files = page.into_iter().filter_map(|(_, entry, path)| Some((entry.id, path?)));
             self.queue.extend(files);
         }
+        let mut busy = Vec::new();
         while self.under_way.len() < AT_ONCE
             && let Some((id, path)) = self.queue.pop_front()
         {
-            if self.failed.contains(&id) || self.under_way.values().any(|other| *other == id) {
+            if self.failed.contains(&id) {
+                continue;
+            }
+            if self.under_way.values().any(|other| *other == id) {
+                // It has changed since its turn came, and has another one.
+                busy.push((id, path));
                 continue;
             }
             let pool = match &mut self.pool {
@@ -144,12 +144,15 @@ impl Late {
             }
             self.under_way.insert(self.last_tag, id);
         }
+        self.queue.extend(busy);
         Ok(())
     }
 }
 
-/// Whether a hash is of the file that an entry stands for.
+/// Whether a hash is of the file that an entry stands for, as the entry has it.
 fn is_of(entry: &Entry, hashed: &Hashed) -> bool {
     entry.kind == EntryKind::File.number()
+        && u64::try_from(entry.size) == Ok(hashed.meta.size)
+        && entry.modified_at == Some(hashed.meta.mtime.millis())
         && entry.inode.is_none_or(|inode| inode == hashed.meta.inode.cast_signed())
 }

@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::index::{Growth, Late, ScanOptions, library_in, path_of, pattern, rules};
 use crate::models::{Location, LocationState};
-use crate::scan::Problem as ScanProblem;
+use crate::scan::{Problem as ScanProblem, What};
 use crate::watch::{Batch, Event, Options, Problem, WatchError, Watcher};
 
 /// How often hashes that are under way are looked for.
@@ -166,10 +166,12 @@ impl<'k> Kept<'k> {
         }
     }
 
-    /// What deserves a note is no problem.
+    /// What deserves a note is no problem, and what has changed or gone is heard of again.
     fn note(&self, problems: Vec<ScanProblem>) {
-        for problem in problems.into_iter().filter(|problem| !problem.what.is_note()) {
-            self.desk.add(self.id, problem);
+        for problem in problems {
+            if !problem.what.is_note() && !matches!(problem.what, What::Changed | What::Vanished) {
+                self.desk.add(self.id, problem);
+            }
         }
     }
 
@@ -194,9 +196,7 @@ impl<'k> Kept<'k> {
 
     fn apply(&mut self, batch: Batch) -> Result<(), CatalogError> {
         for problem in batch.problems {
-            if matches!(problem, Problem::Remote { .. } | Problem::Unwatched { .. }) {
-                self.blind = true;
-            }
+            self.blind |= matches!(problem, Problem::Remote { .. });
             self.desk.add(self.id, problem);
         }
         self.desk.add_more(self.id, batch.more_problems);
@@ -248,12 +248,8 @@ impl<'k> Kept<'k> {
             return Ok(());
         }
         let (turn, all) = (self.signal.work(), self.signal.until_stopped());
-        let done = self.late.step(&self.catalog, (self.id, &self.path), (&turn, &all))?;
-        self.note(done.problems);
-        if !done.growth.is_none() {
-            let after = self.catalog.own_location(self.id)?.scanned_at;
-            self.grew(done.growth, after);
-        }
+        let problems = self.late.step(&self.catalog, (self.id, &self.path), (&turn, &all))?;
+        self.note(problems);
         Ok(())
     }
 
