@@ -18,7 +18,8 @@
 //!
 //! **Memory**: nothing while all names are known. From the first unknown name on 24 bytes for each
 //! entry of the location; about 150 for each one that was moved, 300 for each one that is missing
-//! (nothing for what was below it), and 72 for each one below the missing folder that is buried.
+//! (nothing for what was below it), and 72 for each one below the missing folder that is buried, of which 24 are kept to
+//! the end.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -233,6 +234,7 @@ pub(super) fn bury(
         sink,
         awaited,
         used: HashSet::new(),
+        buried: HashSet::new(),
         batch: Batch::default(),
     };
     for entry in missing {
@@ -249,6 +251,8 @@ struct Burial<'b, 'c, 's> {
     awaited: Option<&'b HashSet<i64>>,
     /// New rows that gave way to missing ones.
     used: HashSet<Uuid>,
+    /// What is missing may also be below a folder that is, and goes once.
+    buried: HashSet<Uuid>,
     batch: Batch,
 }
 
@@ -278,6 +282,9 @@ impl Burial<'_, '_, '_> {
             return Ok(());
         }
         for below in gone {
+            if !self.buried.insert(below.id) {
+                continue;
+            }
             self.report.removed(below.kind, below.size);
             self.batch.gone.push(below.id);
             self.flush_if_full()?;

@@ -66,9 +66,9 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let why = stopped.recv().ok();
     let deadline = Instant::now() + FAREWELL;
     clients.close_door(&socket);
-    drop(keeper);
     // Whoever waits for other devices waits in vain from now on, and is told how far it has come.
     library.stop_sync();
+    drop(keeper);
     clients.farewell();
     close(library, deadline);
     signals.close();
