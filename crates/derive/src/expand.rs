@@ -24,6 +24,12 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #descriptor
             }
 
+            fn described() -> ::std::borrow::Cow<'static, #root::schema::ModelDescriptor> {
+                static DESCRIBED: ::std::sync::LazyLock<#root::schema::ModelDescriptor> =
+                    ::std::sync::LazyLock::new(<#ident as #root::schema::Syncable>::descriptor);
+                ::std::borrow::Cow::Borrowed(&*DESCRIBED)
+            }
+
             fn key(&self) -> #root::id::RecordKey {
                 #key
             }

@@ -52,7 +52,7 @@ pub fn all<T: Syncable>(
     condition: &str,
     params: impl Params,
 ) -> Result<Vec<T>, Error> {
-    let model = T::descriptor();
+    let model = T::described();
     let mut select = db.prepare_cached(&select(&model, condition))?;
     let mut rows = select.query(params)?;
     let mut out = Vec::new();
@@ -71,7 +71,7 @@ fn read<T: Syncable>(row: &Row<'_>) -> Result<T, Error> {
     let id: Vec<u8> = row.get(0)?;
     let bad_key = |_| rusqlite::Error::IntegralValueOutOfRange(0, 0);
     let key = RecordKey::new(&id).map_err(bad_key)?;
-    let columns = T::descriptor().fields.len();
+    let columns = T::described().fields.len();
     let values = (1..=columns).map(|i| value(row.get_ref(i)?));
     let values = values.collect::<Result<Vec<_>, rusqlite::Error>>()?;
     Ok(T::from_values(&key, values)?)

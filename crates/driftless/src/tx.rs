@@ -131,7 +131,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn insert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
-        let model = T::descriptor();
+        let model = T::described();
         self.create(model.id, &record.key(), fields(&model, record))
     }
 
@@ -150,7 +150,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn upsert<T: Syncable>(&mut self, record: &T) -> Result<(), Error> {
-        let model = T::descriptor();
+        let model = T::described();
         let (key, fields) = (record.key(), fields(&model, record));
         if self.get::<T>(key.clone())?.is_some() {
             self.set(model.id, &key, fields)
@@ -180,9 +180,9 @@ impl WriteTx<'_> {
         key: impl Into<RecordKey>,
         change: impl FnOnce(&mut T),
     ) -> Result<(), Error> {
-        let (key, model) = (key.into(), T::descriptor());
+        let (key, model) = (key.into(), T::described());
         let Some(mut record) = self.get::<T>(key.clone())? else {
-            let name = model.name;
+            let name = model.name.clone();
             return Err(driftless_core::engine::WriteError::NotFound { model: name, key }.into());
         };
         let before = record.values();
@@ -250,7 +250,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn delete<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<bool, Error> {
-        self.remove(T::descriptor().id, &key.into())
+        self.remove(T::described().id, &key.into())
     }
 
     /// Adds a link.
@@ -270,7 +270,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn link<T: Syncable>(&mut self, link: &T) -> Result<(), Error> {
-        let model = T::descriptor();
+        let model = T::described();
         let fields = fields(&model, link);
         Ok(self.local.link(self.schema, self.store, model.id, &link.key(), fields)?)
     }
@@ -288,7 +288,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn put<T: Syncable>(&mut self, row: &T) -> Result<(), Error> {
-        let model = T::descriptor();
+        let model = T::described();
         let fields = fields(&model, row);
         Ok(self.local.put_owned(self.schema, self.store, model.id, &row.key(), fields)?)
     }
@@ -306,7 +306,7 @@ impl WriteTx<'_> {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn drop_row<T: Syncable>(&mut self, key: impl Into<RecordKey>) -> Result<(), Error> {
-        let model = T::descriptor().id;
+        let model = T::described().id;
         Ok(self.local.delete_owned(self.schema, self.store, model, &key.into())?)
     }
 

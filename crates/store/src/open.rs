@@ -14,6 +14,7 @@ use crate::error::{StoreError, Within, path_of};
 use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_TABLES};
 use crate::identity::{Identity, set_meta};
 use crate::layout::Layout;
+use crate::owned::Scratch;
 use crate::project;
 use crate::state::State;
 use crate::synclog::SyncLog;
@@ -58,6 +59,8 @@ pub struct SqliteStore {
     pub(crate) tx: Option<Open>,
     pub(crate) refuse_foreign: bool,
     pub(crate) durability: Durability,
+    /// What the last writer of owned rows left.
+    pub(crate) scratch: Option<Scratch>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -138,11 +141,8 @@ impl SqliteStore {
         project::bring_up_to_date(&conn, &schema, &layout)?;
         let mut state = State::load(&conn)?;
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
-        let dir = dir.to_owned();
-        let refuse_foreign = false;
-        let durability = Durability::default();
         Ok(Self {
-            dir,
+            dir: dir.to_owned(),
             options,
             schema,
             layout,
@@ -150,8 +150,9 @@ impl SqliteStore {
             log,
             state,
             tx: None,
-            refuse_foreign,
-            durability,
+            refuse_foreign: false,
+            durability: Durability::default(),
+            scratch: None,
         })
     }
 

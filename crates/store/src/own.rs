@@ -34,8 +34,10 @@ impl SqliteStore {
         let exact = self.state.lanes.get(&device).and_then(|lane| lane.state.exact);
         let life = exact.ok_or(StoreError::NotExact(device))?.life;
         let lanes = Arc::clone(&self.state.lanes);
+        let scratch = self.scratch.take();
         let parts = (&self.conn, &self.layout);
-        let mut writer = LaneWriter::new(parts, &lanes, (device, life), self.state.notes)?;
+        let mut writer =
+            LaneWriter::new(parts, &lanes, (device, life), (self.state.notes, scratch))?;
         if self.refuse_foreign {
             writer.refuse_foreign();
         }

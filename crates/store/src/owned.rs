@@ -29,12 +29,24 @@ pub(crate) struct LaneWriter<'a> {
     lanes: &'a BTreeMap<DeviceId, Lane>,
     device: DeviceId,
     lane: i64,
-    sums: OwnedChecksum,
+    scratch: Scratch,
     models: BTreeMap<ModelId, ModelWriter<'a>>,
-    more: Writer,
     tombstones: bool,
     notes: u64,
     refuse_foreign: bool,
+}
+
+/// What one writer can leave to the next one of the same lane and life: buffers that have grown.
+pub(crate) struct Scratch {
+    of: (DeviceId, Life),
+    sums: OwnedChecksum,
+    more: Writer,
+}
+
+impl Scratch {
+    fn new((device, life): (DeviceId, Life)) -> Self {
+        Self { of: (device, life), sums: OwnedChecksum::new(device, life), more: Writer::new() }
+    }
 }
 
 /// One model's statement, prepared once for many rows, and what was counted.
@@ -48,26 +60,29 @@ pub(crate) struct Change {
     pub(crate) digests: Digests,
     pub(crate) tombstones: bool,
     pub(crate) notes: u64,
+    pub(crate) scratch: Scratch,
 }
 
 impl<'a> LaneWriter<'a> {
-    /// A writer for the lane of `device`, which is one of `lanes`, in the life `life`.
+    /// A writer for the lane of `device`, which is one of `lanes`, in the life `life`; with what an
+    /// earlier one left.
     pub(crate) fn new(
         (conn, layout): (&'a Connection, &'a Layout),
         lanes: &'a BTreeMap<DeviceId, Lane>,
         (device, life): (DeviceId, Life),
-        notes: u64,
+        (notes, scratch): (u64, Option<Scratch>),
     ) -> Result<Self, StoreError> {
         let lane = lanes.get(&device).ok_or(StoreError::NotExact(device))?;
+        let scratch = scratch.filter(|scratch| scratch.of == (device, life));
+        let scratch = scratch.unwrap_or_else(|| Scratch::new((device, life)));
         Ok(Self {
             conn,
             layout,
             lanes,
             device,
             lane: lane.id,
-            sums: OwnedChecksum::new(device, life),
+            scratch,
             models: BTreeMap::new(),
-            more: Writer::new(),
             tombstones: lane.tombstones,
             notes,
             refuse_foreign: false,
@@ -93,7 +108,8 @@ impl<'a> LaneWriter<'a> {
     /// Ends the writing.
     pub(crate) fn finish(self) -> Change {
         let digests = self.models.iter().map(|(model, writer)| (*model, writer.rows)).collect();
-        Change { digests, tombstones: self.tombstones, notes: self.notes }
+        let Self { tombstones, notes, scratch, .. } = self;
+        Change { digests, tombstones, notes, scratch }
     }
 
     fn model(&mut self, model: ModelId) -> Result<(), StoreError> {
@@ -118,7 +134,7 @@ impl<'a> LaneWriter<'a> {
     /// Writes a row, in the place of what the lane had under its key.
     pub(crate) fn put(&mut self, model: ModelId, row: OwnedRow<'_>) -> Result<(), StoreError> {
         self.model(model)?;
-        let sum = self.sums.of(model, row.key, row.seq, row.fields.iter().copied());
+        let sum = self.scratch.sums.of(model, row.key, row.seq, row.fields.iter().copied());
         let writer = self.models.get_mut(&model).expect("a model that was begun");
         writer.rows.add(sum);
         match &mut writer.table {
@@ -127,7 +143,7 @@ impl<'a> LaneWriter<'a> {
                 let table = *table;
                 let split = Split::new(table, row.fields);
                 let bound = (row.key, self.lane, row.seq, sum);
-                if split.write(self.conn, insert, bound, &mut self.more)? == 0 {
+                if split.write(self.conn, insert, bound, &mut self.scratch.more)? == 0 {
                     self.replace(table, row, split, sum)?;
                 } else if split.refused {
                     note_row(self.conn, table, &row, &mut self.notes)?;
@@ -156,7 +172,12 @@ impl<'a> LaneWriter<'a> {
             whole::move_out(self.conn, table, row.key)?;
         }
         let mut update = self.conn.prepare_cached(&sql).within(self.conn, WHAT)?;
-        split.write(self.conn, &mut update, (row.key, self.lane, row.seq, sum), &mut self.more)?;
+        split.write(
+            self.conn,
+            &mut update,
+            (row.key, self.lane, row.seq, sum),
+            &mut self.scratch.more,
+        )?;
         if split.refused || self.notes > 0 {
             note_row(self.conn, table, &row, &mut self.notes)?;
         }
@@ -210,9 +231,9 @@ impl<'a> LaneWriter<'a> {
         if let Some(old) = whole::find(self.conn, (model, row.key, self.lane))? {
             self.rows(model).remove(old);
         }
-        self.more.clear();
-        encode_fields(&mut self.more, row.fields);
-        let content = (to_sql_seq(row.seq)?, self.more.as_bytes(), sum.cast_signed());
+        self.scratch.more.clear();
+        encode_fields(&mut self.scratch.more, row.fields);
+        let content = (to_sql_seq(row.seq)?, self.scratch.more.as_bytes(), sum.cast_signed());
         whole::write(self.conn, (model, row.key, self.lane), content)
     }
 

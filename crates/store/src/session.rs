@@ -64,6 +64,7 @@ impl SqliteStore {
     /// Takes over what a writer did; `pending` if a session has still to end before it counts.
     pub(crate) fn took(&mut self, device: &DeviceId, change: Change, pending: bool) {
         self.state.notes = change.notes;
+        self.scratch = Some(change.scratch);
         if !pending {
             self.state.add_digests(&change.digests);
         }
@@ -97,7 +98,7 @@ impl SqliteStore {
         let lane = lanes.get(device).ok_or(StoreError::NoSession(*device))?;
         if lane.in_place() {
             let (parts, life) = ((&self.conn, &self.layout), (*device, session.life));
-            let mut writer = LaneWriter::new(parts, &lanes, life, self.state.notes)?;
+            let mut writer = LaneWriter::new(parts, &lanes, life, (self.state.notes, None))?;
             each_row(*device, bytes, |model, row, fields| {
                 if new(model, row) { write_row(&mut writer, model, row, fields) } else { Ok(()) }
             })?;
@@ -129,7 +130,7 @@ impl SqliteStore {
         let exact = lanes.get(device).and_then(|lane| lane.state.exact);
         let exact = exact.ok_or(StoreError::NotExact(*device))?;
         let (parts, life) = ((&self.conn, &self.layout), (*device, exact.life));
-        let mut writer = LaneWriter::new(parts, &lanes, life, self.state.notes)?;
+        let mut writer = LaneWriter::new(parts, &lanes, life, (self.state.notes, None))?;
         each_row(*device, bytes, |model, row, fields| match row.seq > exact.seq {
             true => write_row(&mut writer, model, row, fields),
             false => Ok(()),
@@ -185,7 +186,7 @@ impl SqliteStore {
         let id = lanes.get(device).ok_or(StoreError::NoSession(*device))?.id;
         let conn = &self.conn;
         let (parts, life) = ((conn, &self.layout), (*device, session.life));
-        let mut writer = LaneWriter::new(parts, &lanes, life, self.state.notes)?;
+        let mut writer = LaneWriter::new(parts, &lanes, life, (self.state.notes, None))?;
         let mut select = conn
             .prepare_cached(
                 "SELECT model, key, seq, fields FROM _stage WHERE lane = ?1 ORDER BY model, key",

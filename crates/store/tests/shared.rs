@@ -269,6 +269,43 @@ fn what_was_not_committed_is_as_it_was() {
 }
 
 #[test]
+fn a_transaction_goes_on_after_its_first_write_was_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    let tag = ModelId::of("tag");
+    let named = record(&[("name", vec![version(1, 1, 10, text("x"))])]);
+    let write = |store: &mut SqliteStore, n: u8, keep: bool| {
+        store.savepoint().unwrap();
+        store.put_record(tag, &key(n), &named).unwrap();
+        store.put_local("tickets", &[n], b"open").unwrap();
+        if keep { store.release() } else { store.rollback_to() }.unwrap();
+        assert!(store.in_transaction());
+    };
+    store.begin().unwrap();
+    // What is only in the caches yet was there before the savepoint, and stays.
+    store.set_clock(Hlc(7)).unwrap();
+    let clean = state(&store);
+    for n in 1..3 {
+        write(&mut store, n, false);
+        assert_eq!(state(&store), clean);
+        assert_eq!(store.locals("tickets").unwrap(), []);
+    }
+    write(&mut store, 3, true);
+    let kept = state(&store);
+    assert_ne!(kept, clean);
+    write(&mut store, 4, false);
+    assert_eq!(state(&store), kept);
+    store.commit().unwrap();
+    drop(store);
+    let mut store = SqliteStore::open(dir.path(), schema()).unwrap();
+    assert_eq!(state(&store), kept);
+    assert_eq!(store.clock(), Hlc(7));
+    assert_eq!(store.locals("tickets").unwrap(), [(vec![3], b"open".to_vec())]);
+    assert!(store.record(tag, &key(3)).unwrap().is_alive());
+    assert!(!store.record(tag, &key(4)).unwrap().is_alive());
+}
+
+#[test]
 fn writing_needs_a_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = create(dir.path());

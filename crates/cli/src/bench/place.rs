@@ -92,8 +92,11 @@ impl Bench {
         let mut samples = Vec::new();
         while samples.len() < SAMPLES {
             self.tell(&format!("{} of {SAMPLES}", samples.len() + 1))?;
+            let begun = Instant::now();
             samples.push(one(self)?);
-            if self.until.is_some_and(|until| Instant::now() >= until) {
+            // The next one will take as long as this one.
+            let next = Instant::now() + begun.elapsed();
+            if self.until.is_some_and(|until| next >= until) {
                 break;
             }
         }

@@ -1,5 +1,7 @@
 //! Between a struct and its values.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::{FieldType, ModelDescriptor};
@@ -22,6 +24,11 @@ pub struct FieldError {
 pub trait Syncable: Sized {
     /// The model's description.
     fn descriptor() -> ModelDescriptor;
+    /// The same, made once in the life of the program where `#[derive(Syncable)]` wrote this: each
+    /// write of a record looks at it.
+    fn described() -> Cow<'static, ModelDescriptor> {
+        Cow::Owned(Self::descriptor())
+    }
     /// The record's key.
     fn key(&self) -> RecordKey;
     /// The fields' values, in the order of the descriptor's fields.
