@@ -228,7 +228,7 @@ impl WriteTx<'_> {
         field: &str,
         delta: i64,
     ) -> Result<i64, Error> {
-        let model = T::descriptor();
+        let model = T::described();
         // A name that the model does not have is refused like an id that it does not have.
         let id = model.field_named(field).map_or_else(|| FieldId::of(field), |field| field.id);
         self.add_to(model.id, &key.into(), id, delta)
