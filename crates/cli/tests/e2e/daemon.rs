@@ -78,7 +78,7 @@ fn a_daemon_can_be_stopped_while_somebody_waits() {
     assert!(line.contains("\"id\""), "an operation is answered before the next one comes: {line}");
     one.down();
     let code = until("the wait has ended", || waiting.try_wait().unwrap());
-    assert_eq!(code.code(), Some(1));
+    assert_eq!(code.code(), Some(5));
     drop(input);
     until("the batch has ended", || batch.try_wait().unwrap());
     assert_eq!(one.tags(), ["answered"]);
