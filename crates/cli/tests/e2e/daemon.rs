@@ -42,7 +42,7 @@ fn a_daemon_bears_clients_that_talk_nonsense_or_nothing() {
         assert!(said.starts_with(b"{\"driftless\":1"), "it is greeted, and then hung up on");
     }
     let mut endless = UnixStream::connect(&socket).unwrap();
-    let refused = std::iter::repeat_with(|| endless.write_all(&[b'x'; 65_536])).take(100);
+    let refused = std::iter::repeat_with(|| endless.write_all(&[b'x'; 65_536])).take(300);
     assert!(refused.filter(Result::is_err).count() > 0, "a line has a bound");
     one.ok(&["tag", "create", "unmoved"]);
     let begun = Instant::now();
