@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::core::schema::{FieldId, ModelId};
 use driftless::core::value::Value;
@@ -229,6 +229,15 @@ fn assert_shows_all(chain: &Chain, at: usize, mood: &str) {
     assert!(shown.len() == expected.len() && fits, "{shown:?} is not {expected:?}");
 }
 
+/// Of two values of the same millisecond, the devices' ids decide which one shows.
+fn a_millisecond_later() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let before = now();
+    while now() <= before {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn two_new_devices_lose_nothing_through_an_old_one() {
     let mut chain = Chain::new([NEW, OLD, NEW]);
@@ -240,6 +249,7 @@ fn two_new_devices_lose_nothing_through_an_old_one() {
 
     // Apart: conflicts, deletes, counters and links, all in what the one between does not know.
     chain.write(0, set("note", "a", &[("mood", text("glad"))]));
+    a_millisecond_later();
     chain.write(2, set("note", "a", &[("mood", text("happy"))]));
     chain.write(0, plays(2));
     chain.write(2, plays(3));
