@@ -5,8 +5,9 @@ use std::path::Path;
 use driftless_net::{JoinConfig, Outside, PairingCode, Ticket, pair_join};
 
 use crate::error::Error;
+use crate::found::Founding;
 use crate::key;
-use crate::library::{Founding, Library};
+use crate::library::Library;
 use crate::models::Models;
 use crate::sync::SyncOptions;
 

@@ -71,6 +71,7 @@ mod conflicts;
 pub mod device;
 mod error;
 mod events;
+mod found;
 mod invite;
 mod join;
 mod key;
