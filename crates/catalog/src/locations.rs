@@ -1,5 +1,7 @@
 //! Locations of all devices, and taking this device's own away.
 
+use std::path::Path;
+
 use driftless::rusqlite::{Connection, Error, Row};
 use driftless::{DeviceId, Uuid};
 
@@ -11,7 +13,7 @@ use crate::models::{Entry, Location, LocationRules, LocationState, Volume};
 use crate::natural::natural_order;
 use crate::owners::Owners;
 use crate::paths;
-use crate::scan::Cancel;
+use crate::scan::{Cancel, name_text};
 use crate::select::{exactly_one, ids_like};
 
 /// Entries that one transaction deletes.
@@ -96,6 +98,28 @@ pub(crate) fn volumes(db: &Connection) -> Result<Vec<(Volume, i64)>, CatalogErro
 }
 
 impl Location {
+    /// The location of a folder, on no volume yet and with nothing found.
+    pub(crate) fn new(id: Uuid, path: &Path) -> Self {
+        let (text, raw) = name_text(path.as_os_str());
+        let (name, _) = name_text(path.file_name().unwrap_or(path.as_os_str()));
+        Self {
+            id,
+            volume: Uuid::nil(),
+            path: text,
+            path_raw: raw,
+            name,
+            state: String::new(),
+            files: 0,
+            dirs: 0,
+            bytes: 0,
+            scanned_at: None,
+            problems: 0,
+            gitignore: None,
+            skip_hidden: None,
+            no_hash: None,
+        }
+    }
+
     /// From now on this is not indexed.
     pub(crate) fn set_rules(&mut self, rules: LocationRules) {
         self.gitignore = rules.gitignore.then_some(true);

@@ -15,7 +15,7 @@ use crate::locations::{locations, volumes};
 use crate::models::{Location, LocationRules, LocationState, Volume};
 use crate::owners::Owners;
 use crate::paths::{below, bytes};
-use crate::scan::{self, Cancel, name_text};
+use crate::scan::{self, Cancel};
 
 use super::turn::Turn;
 use super::{ScanOptions, Who};
@@ -142,7 +142,7 @@ fn found(
             return Ok((location, true));
         }
         let volume = volume(tx, &device, &drive)?;
-        let mut location = Location { volume, ..new_location(tx, &path) };
+        let mut location = Location { volume, ..Location::new(tx.new_id(), &path) };
         state.as_str().clone_into(&mut location.state);
         tx.put(&location)?;
         Ok((location, false))
@@ -247,27 +247,6 @@ fn existing(
         }
     }
     Ok(None)
-}
-
-fn new_location(tx: &mut WriteTx<'_>, path: &Path) -> Location {
-    let (text, raw) = name_text(path.as_os_str());
-    let (name, _) = name_text(path.file_name().unwrap_or(path.as_os_str()));
-    Location {
-        id: tx.new_id(),
-        volume: Uuid::nil(),
-        path: text,
-        path_raw: raw,
-        name,
-        state: String::new(),
-        files: 0,
-        dirs: 0,
-        bytes: 0,
-        scanned_at: None,
-        problems: 0,
-        gitignore: None,
-        skip_hidden: None,
-        no_hash: None,
-    }
 }
 
 /// The id of this device's row of a volume, which is made or brought up to date if need be.

@@ -98,25 +98,12 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn location(byte: u8) -> Location {
-        Location {
-            id: Uuid::from_bytes([byte; 16]),
-            volume: Uuid::nil(),
-            path: "/x".into(),
-            path_raw: None,
-            name: "x".into(),
-            state: String::new(),
-            files: 0,
-            dirs: 0,
-            bytes: 0,
-            scanned_at: None,
-            problems: 0,
-            gitignore: None,
-            skip_hidden: None,
-            no_hash: None,
-        }
+        Location::new(Uuid::from_bytes([byte; 16]), Path::new("/x"))
     }
 
     #[test]
