@@ -21,6 +21,8 @@ mod output;
 mod places;
 mod printer;
 mod render;
+#[cfg(test)]
+mod samples;
 mod text;
 mod wire;
 

@@ -115,54 +115,15 @@ fn behind(peer: &PeerStatus) -> super::Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driftless::core::engine::Phase;
-    use driftless::core::message::State;
-    use driftless::{DeviceId, LibraryId, Member, Uuid};
+    use crate::samples;
 
     fn peer(name: &str, online: bool, behind: u64) -> PeerStatus {
-        let device = DeviceId([1; 32]);
-        let member = Member {
-            device,
-            name: name.to_owned(),
-            issued_by: device,
-            issued_ms: 0,
-            os: None,
-            addresses: vec![],
-            here: false,
-        };
-        PeerStatus {
-            member,
-            online,
-            paused: false,
-            behind,
-            ahead: 0,
-            rtt_ms: None,
-            route: None,
-            clock_offset_ms: None,
-            last_seen_ms: None,
-            last_failure: None,
-            met: true,
-            traffic: (0, 0),
-            queued: 0,
-        }
+        PeerStatus { last_seen_ms: None, ..samples::peer(name, online, behind, 0) }
     }
 
     fn told(listen: &str, peers: Vec<PeerStatus>) -> Vec<(String, Severity, String)> {
-        let status = Status {
-            library: LibraryId(Uuid::nil()),
-            name: "home".into(),
-            device: DeviceId([0; 32]),
-            phase: Phase::Ready,
-            syncing: true,
-            listen: listen.parse().into_iter().collect(),
-            state: State::default(),
-            peers,
-            counts: vec![],
-            quarantined: 0,
-            conflicts: 0,
-            max_drift_ms: 60_000,
-            sizes: vec![],
-        };
+        let listen = listen.parse().into_iter().collect();
+        let status = Status { listen, ..samples::status(peers) };
         let mut report = Report::default();
         check(&status, true, 0, &mut report);
         let findings = report.findings.into_iter();

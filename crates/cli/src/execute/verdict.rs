@@ -110,53 +110,7 @@ fn changes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driftless::core::message::State;
-    use driftless::{DeviceId, LibraryId, Member, Uuid};
-
-    fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerStatus {
-        let device = DeviceId([1; 32]);
-        PeerStatus {
-            member: Member {
-                device,
-                name: name.to_owned(),
-                issued_by: device,
-                issued_ms: 0,
-                os: None,
-                addresses: vec![],
-                here: false,
-            },
-            online,
-            paused: false,
-            behind,
-            ahead,
-            rtt_ms: None,
-            route: None,
-            clock_offset_ms: None,
-            last_seen_ms: (!online).then_some(0),
-            last_failure: None,
-            met: true,
-            traffic: (0, 0),
-            queued: 0,
-        }
-    }
-
-    fn status(peers: Vec<PeerStatus>) -> Status {
-        Status {
-            library: LibraryId(Uuid::nil()),
-            name: "home".into(),
-            device: DeviceId([0; 32]),
-            phase: Phase::Ready,
-            syncing: true,
-            listen: vec![],
-            state: State::default(),
-            peers,
-            counts: vec![],
-            quarantined: 0,
-            conflicts: 0,
-            max_drift_ms: 60_000,
-            sizes: vec![],
-        }
-    }
+    use crate::samples::{peer, status};
 
     fn said(peers: Vec<PeerStatus>) -> String {
         verdict(&status(peers), 7_200_000)
