@@ -1,6 +1,7 @@
 //! Results of commands. Serialised, each is what `--json` prints.
 
 mod merge;
+mod phase;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
+pub(crate) use phase::{Backfill, PhaseProgress};
 
 /// The result of a command that gives one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,6 +230,8 @@ pub(crate) struct StatusReport {
     pub(crate) backfill: Option<Backfill>,
     /// While catching up: how many change sets are not here.
     pub(crate) missing: u64,
+    /// How far the phase is, and how fast it gets on; nothing if there is nothing to come.
+    pub(crate) progress: Option<PhaseProgress>,
     pub(crate) verdict: String,
     /// Whether the network is on.
     pub(crate) syncing: bool,
@@ -242,17 +246,6 @@ pub(crate) struct StatusReport {
     pub(crate) conflicts: u64,
     /// File to bytes.
     pub(crate) sizes: BTreeMap<String, u64>,
-}
-
-/// A lane that is being fetched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Backfill {
-    /// From whom.
-    pub(crate) peer: String,
-    /// Change sets that have come.
-    pub(crate) done: u64,
-    /// Change sets that must come.
-    pub(crate) total: u64,
 }
 
 /// How a wait ended.

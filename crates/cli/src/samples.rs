@@ -2,7 +2,7 @@
 
 use driftless::core::engine::Phase;
 use driftless::core::message::State;
-use driftless::{DeviceId, LibraryId, Member, PeerStatus, Status, Uuid};
+use driftless::{DeviceId, LibraryId, Member, PeerStatus, Standing, Status, Uuid};
 
 /// A member that was met; one that is away was seen at the beginning of time.
 pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerStatus {
@@ -38,7 +38,13 @@ pub(crate) fn status(peers: Vec<PeerStatus>) -> Status {
         library: LibraryId(Uuid::nil()),
         name: "home".into(),
         device: DeviceId([0; 32]),
-        phase: Phase::Ready,
+        standing: Standing {
+            phase: Phase::Ready,
+            done: 0,
+            total: 0,
+            per_second: None,
+            remaining_ms: None,
+        },
         syncing: true,
         listen: vec![],
         state: State::default(),

@@ -3,6 +3,8 @@
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use crate::pace::Standing;
+
 /// Records changed, and the change is visible to readers. What this device wrote is durable then; what
 /// others wrote is so a little later, and is not acknowledged before.
 ///
@@ -135,6 +137,48 @@ impl Subscription {
             Ok(change) => Some(change),
             Err(TryRecvError::Lagged(_)) => Some(Change::missed()),
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+/// Phases, and how far they are: as it is now, and then whenever that has changed, looked at about
+/// twice a second. Made by [`Library::subscribe_standing`](crate::Library::subscribe_standing).
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::core::engine::Phase;
+///
+/// // On a thread of its own this would be a progress bar.
+/// for standing in library.subscribe_standing()? {
+///     println!("{} %", standing.percent());
+///     if standing.phase == Phase::Ready {
+///         break;
+///     }
+/// }
+/// # Ok::<(), driftless::Error>(())
+/// ```
+pub struct StandingStream {
+    pub(crate) first: Option<Standing>,
+    pub(crate) receiver: Receiver<Standing>,
+}
+
+/// Waits on the calling thread; ends when the library was closed.
+impl Iterator for StandingStream {
+    type Item = Standing;
+
+    fn next(&mut self) -> Option<Standing> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        loop {
+            match self.receiver.blocking_recv() {
+                Ok(standing) => return Some(standing),
+                // Only the latest are of interest.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 }

@@ -19,9 +19,10 @@ use tokio::sync::broadcast;
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::events::{Change, Subscription};
+use crate::events::{Change, StandingStream, Subscription};
 use crate::members::{self, Member, MemberSet};
 use crate::models::Models;
+use crate::pace::Standing;
 use crate::settings;
 use crate::sync::Running;
 use crate::tx::WriteTx;
@@ -30,6 +31,8 @@ use crate::{key, reader};
 
 /// Changes that a subscriber may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 1_024;
+/// Phases that a subscriber may be behind before it is told of later ones only.
+const STANDINGS_KEPT: usize = 16;
 /// Readers that are kept open between queries.
 const IDLE_READERS: usize = 4;
 
@@ -67,6 +70,7 @@ pub struct Library {
     writer: Option<JoinHandle<()>>,
     changes: broadcast::Sender<Change>,
     pulse: broadcast::Sender<()>,
+    standings: broadcast::Sender<Standing>,
     readers: Mutex<Vec<Connection>>,
     pub(crate) members: Arc<MemberSet>,
     pub(crate) open_until: Arc<AtomicU64>,
@@ -141,6 +145,7 @@ impl Library {
         let members = Arc::new(MemberSet::default());
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (pulse, _) = broadcast::channel(1);
+        let (standings, _) = broadcast::channel(STANDINGS_KEPT);
         let (commands, queue) = channel();
         let open_until = Arc::new(AtomicU64::new(0));
         let parts = Parts {
@@ -152,6 +157,7 @@ impl Library {
             members: members.clone(),
             changes: changes.clone(),
             pulse: pulse.clone(),
+            standings: standings.clone(),
             open_until: open_until.clone(),
         };
         let run = move |queue: Receiver<Command>| Writer::new(parts).run(&queue);
@@ -168,6 +174,7 @@ impl Library {
             writer: Some(writer),
             changes,
             pulse,
+            standings,
             readers: Mutex::new(Vec::new()),
             members,
             open_until,
@@ -377,6 +384,21 @@ impl Library {
 
     pub(crate) fn pulse(&self) -> broadcast::Receiver<()> {
         self.pulse.subscribe()
+    }
+
+    /// Hears of phases and of how far they are, about twice a second while they change.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let mut standings = library.subscribe_standing()?;
+    /// assert_eq!(standings.next().unwrap().percent(), 100);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn subscribe_standing(&self) -> Result<StandingStream, Error> {
+        let receiver = self.standings.subscribe();
+        Ok(StandingStream { first: Some(self.call(Writer::standing)?), receiver })
     }
 
     /// The library's name.

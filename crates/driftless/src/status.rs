@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use driftless_core::engine::Phase;
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::message::State;
 
 use crate::error::Error;
 use crate::library::Library;
 use crate::members::Member;
+use crate::pace::Standing;
 use crate::settings;
 use crate::writer::Writer;
 
@@ -76,8 +76,8 @@ pub struct Status {
     pub name: String,
     /// This device.
     pub device: DeviceId,
-    /// How far this replica is.
-    pub phase: Phase,
+    /// How far this replica is, and how fast it gets on.
+    pub standing: Standing,
     /// Whether sync is on.
     pub syncing: bool,
     /// Where it listens.
@@ -122,7 +122,7 @@ impl Library {
     /// use driftless::core::engine::Phase;
     ///
     /// let status = phone.status()?;
-    /// assert_eq!(status.phase, Phase::Ready);
+    /// assert_eq!(status.standing.phase, Phase::Ready);
     /// assert_eq!(status.peers.len(), 1);
     /// # Ok::<(), driftless::Error>(())
     /// ```
@@ -138,7 +138,8 @@ impl Writer {
         self.engine.is_ready(device)
     }
 
-    fn status(&self, members: Vec<Member>) -> Result<Status, Error> {
+    fn status(&mut self, members: Vec<Member>) -> Result<Status, Error> {
+        let standing = self.standing();
         let identity = self.store.identity();
         let digests = self.digests();
         let mut counts: Vec<(String, u64)> = self
@@ -154,7 +155,7 @@ impl Writer {
             library: identity.library,
             name: settings::library_name(&self.store)?,
             device: identity.device,
-            phase: self.engine.phase(&self.store),
+            standing,
             syncing: self.net.is_some(),
             listen: self.net.as_ref().map_or_else(Vec::new, |net| net.listen_addrs()),
             state: self.state(),

@@ -2,6 +2,7 @@
 
 mod background;
 mod clients;
+mod phases;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -61,6 +62,7 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let clients = Arc::new(Clients::default());
     accept(listener, library.clone(), clients.clone(), stop)?;
     tell_ready(&library, as_json)?;
+    phases::tell(&library, as_json)?;
     let keeper = keep(&library, &clients, args)?;
     // Without senders nobody could end it any more.
     let why = stopped.recv().ok();

@@ -35,6 +35,7 @@ use crate::output::Output;
 
 pub(crate) use batch::run as run_batch;
 pub(crate) use locations::scan_waiting;
+pub(crate) use status::phase_progress;
 
 /// An open library, and whose.
 #[derive(Clone, Copy)]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use driftless::core::engine::Phase;
 use driftless::core::id::Origin;
-use driftless::{Member, PeerStatus, Status};
+use driftless::{Member, PeerStatus, Standing, Status};
 
 use super::verdict::verdict;
 use super::{Context, gone};
-use crate::answer::{Answer, Backfill, PeerState, StatusReport};
+use crate::answer::{Answer, Backfill, PeerState, PhaseProgress, StatusReport};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
@@ -29,7 +29,7 @@ pub(super) fn digest(context: Context<'_>, out: &mut dyn Output) -> Result<Exit,
 }
 
 fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
-    let (phase, backfill, missing) = phase(&status.phase);
+    let (phase, backfill, missing) = phase(&status.standing.phase);
     StatusReport {
         device_id: status.device.to_string(),
         device: here.map_or_else(String::new, |member| member.name.clone()),
@@ -38,6 +38,7 @@ fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
         phase: phase.to_owned(),
         backfill,
         missing,
+        progress: (status.standing.total > 0).then(|| phase_progress(&status.standing)),
         verdict: verdict(status, now_ms),
         syncing: status.syncing,
         http: None,
@@ -48,6 +49,20 @@ fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
         quarantined: status.quarantined,
         conflicts: status.conflicts,
         sizes: status.sizes.iter().cloned().collect(),
+    }
+}
+
+/// How far a phase is.
+pub(crate) fn phase_progress(standing: &Standing) -> PhaseProgress {
+    let (name, backfill, _) = phase(&standing.phase);
+    PhaseProgress {
+        phase: name.to_owned(),
+        peer: backfill.map(|backfill| backfill.peer),
+        done: standing.done,
+        total: standing.total,
+        percent: standing.percent(),
+        per_second: standing.per_second,
+        remaining_seconds: standing.remaining_ms.map(|ms| ms.div_ceil(1_000)),
     }
 }
 

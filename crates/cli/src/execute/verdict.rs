@@ -38,8 +38,8 @@ fn of_peers(status: &Status, now_ms: u64) -> String {
         (n, _) if n == total => format!("Up to date with all {n} other devices"),
         (n, _) => format!("Up to date with {n} of {total} devices"),
     };
-    if let Phase::Backfilling { done, total, .. } = status.phase {
-        let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
+    if let Phase::Backfilling { .. } = status.standing.phase {
+        let percent = status.standing.percent();
         text.push_str(&format!("; receiving the library ({percent} %)"));
     }
     for peer in others.iter().take(NAMED) {

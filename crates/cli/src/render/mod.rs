@@ -14,6 +14,7 @@ use crate::printer::Look;
 use crate::text::{bytes, count, plain, plural};
 
 pub(crate) use figures::figures;
+pub(crate) use reports::phase;
 
 /// A result.
 pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    DoctorReport, NotedReport, PeerState, Registered, ScanReport, Severity, StatusReport,
-    SyncReport, VerifyReport,
+    DoctorReport, NotedReport, PeerState, PhaseProgress, Registered, ScanReport, Severity,
+    StatusReport, SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -27,10 +27,9 @@ pub(super) fn status(status: &StatusReport, colour: bool) -> String {
         (true, true) => "listening nowhere".to_owned(),
         (true, false) => format!("listening at {}", listen.join(", ")),
     };
-    let phase = match (&status.backfill, status.missing) {
-        (Some(fill), _) => format!("receiving, {} of {}", count(fill.done), count(fill.total)),
-        (None, 0) => status.phase.replace('_', " "),
-        (None, missing) => format!("catching up, {}", plural(missing, "change", "changes")),
+    let phase = match &status.progress {
+        Some(progress) => phase(progress),
+        None => status.phase.replace('_', " "),
     };
     let (device, library) = (plain(&status.device), plain(&status.library));
     out.push_str(&format!("This device: {device}, library {library:?}; {phase}; {at}\n"));
@@ -50,6 +49,28 @@ pub(super) fn status(status: &StatusReport, colour: bool) -> String {
         out.push_str(&format!("In quarantine: {}\n", count(status.quarantined)));
     }
     out
+}
+
+/// How far a phase is, in words.
+pub(crate) fn phase(progress: &PhaseProgress) -> String {
+    let doing = match progress.phase.as_str() {
+        "backfilling" => "receiving".to_owned(),
+        other => other.replace('_', " "),
+    };
+    let (percent, done, total) = (progress.percent, count(progress.done), count(progress.total));
+    let mut text = format!("{doing}, {percent} % ({done} of {total} changes)");
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rates are small and not negative; a float cast saturates"
+    )]
+    if let Some(rate) = progress.per_second {
+        text.push_str(&format!(", {} a second", count(rate.round() as u64)));
+    }
+    if let Some(seconds) = progress.remaining_seconds {
+        text.push_str(&format!(", {} left", duration(Duration::from_secs(seconds))));
+    }
+    text
 }
 
 fn peers(peers: &[PeerState], colour: bool) -> String {

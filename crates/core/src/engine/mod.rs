@@ -51,7 +51,7 @@ use crate::id::{DeviceId, Epoch, Origin};
 use crate::message::{Message, State};
 use crate::schema::{ModelId, Schema};
 use crate::store::Store;
-use crate::version::{Life, Vector};
+use crate::version::{Life, OwnedHead, Vector};
 
 use apply::Pending;
 use catchup::Want;
@@ -305,13 +305,8 @@ impl Engine {
 
     /// How far this replica is.
     pub fn phase<S: Store>(&self, store: &S) -> Phase {
-        let under_way = self.fetches.iter().find_map(|(device, fetch)| {
-            let lane = store.lane(device)?;
-            let session = lane.session.as_ref().filter(|_| lane.exact.is_none())?;
-            Some((fetch.peer, session.cursor.complete(), session.target))
-        });
-        if let Some((peer, done, total)) = under_way {
-            return Phase::Backfilling { peer, done, total };
+        if let Some(phase) = self.backfilling(store) {
+            return phase;
         }
         let mine = self.state(store);
         let ahead = self.ready().map(|(_, peer)| missing(&peer.known, &mine)).max();
@@ -322,6 +317,34 @@ impl Engine {
             None if alone && self.certificates.len() > 1 => Phase::Uninitialized,
             None => Phase::Ready,
         }
+    }
+
+    /// How far the lanes have come of which nothing is exact yet, all of them together: those that
+    /// are under way and those whose turn is still to come.
+    fn backfilling<S: Store>(&self, store: &S) -> Option<Phase> {
+        let mut lanes: BTreeMap<DeviceId, (OwnedHead, DeviceId)> = BTreeMap::new();
+        for (id, peer) in self.ready() {
+            for (device, head) in peer.known.owned.iter() {
+                let exact = store.lane(device).is_some_and(|lane| lane.exact.is_some());
+                let further = lanes.get(device).is_none_or(|(best, _)| best < head);
+                if *device != self.identity.device && !exact && further {
+                    lanes.insert(*device, (*head, *id));
+                }
+            }
+        }
+        let fetched = self.fetches.iter().find(|(device, _)| lanes.contains_key(*device));
+        let (_, (_, first)) = lanes.first_key_value()?;
+        let peer = fetched.map_or(*first, |(_, fetch)| fetch.peer);
+        let (mut done, mut total) = (0_u64, 0_u64);
+        for (device, (head, _)) in &lanes {
+            let session = store.lane(device).and_then(|lane| lane.session.as_ref());
+            let session = session.filter(|session| session.life == head.life);
+            let come = session.map_or(0, |session| session.cursor.complete());
+            let target = session.map_or(head.seq, |session| session.target.max(head.seq));
+            done = done.saturating_add(come.min(target));
+            total = total.saturating_add(target);
+        }
+        Some(Phase::Backfilling { peer, done, total })
     }
 
     /// How many change sets wait for what they need, or for the next batch.

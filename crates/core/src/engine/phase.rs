@@ -7,13 +7,13 @@ use crate::id::DeviceId;
 pub enum Phase {
     /// A joiner that has met nobody yet.
     Uninitialized,
-    /// A lane of which nothing is exact yet is being fetched.
+    /// Lanes of which nothing is exact yet are being fetched.
     Backfilling {
-        /// From whom.
+        /// From whom; one of them, if there are several.
         peer: DeviceId,
-        /// Change sets that the pages have come to.
+        /// Change sets that have come, of all these lanes.
         done: u64,
-        /// Change sets that they must come to.
+        /// Change sets that must come.
         total: u64,
     },
     /// Peers hold change sets that are not here yet.

@@ -131,6 +131,34 @@ fn a_session_is_exact_where_the_last_page_was_read() {
     assert_eq!(names(&table, 1, 0), ["f0=rewritten", "f1=x"]);
 }
 
+/// A joiner is told of all lanes that are still to come, and of each as far as it has come.
+#[test]
+fn a_backfill_counts_all_lanes() {
+    let mut table = slow(3);
+    table.write(0, |pen| pen.put("f0", "x"));
+    table.write(0, |pen| pen.put("f1", "x"));
+    table.write(1, |pen| pen.put("g0", "x"));
+    table.meet(0, 1);
+    table.live(500);
+    table.connect(0, 2);
+    let whole: u64 = [0, 1].into_iter().map(|of| table.nodes[0].exact(of)).sum();
+    let (mut seen, mut before) = (Vec::new(), whole);
+    while let Some(flight) = table.queue.pop_front() {
+        table.say(flight.from, flight.to, &flight.message);
+        let Phase::Backfilling { done, total, .. } =
+            table.nodes[2].engine.phase(&table.nodes[2].store)
+        else {
+            continue;
+        };
+        assert!(total - done <= before, "what is left grows: {seen:?}, {done} of {total}");
+        before = total - done;
+        seen.push((done, total));
+    }
+    assert_eq!(seen.first(), Some(&(0, whole)), "{seen:?}");
+    assert!(seen.iter().any(|(done, _)| *done > 0), "{seen:?}");
+    assert_eq!(table.nodes[2].engine.phase(&table.nodes[2].store), Phase::Ready);
+}
+
 /// A page of an earlier session arrives in a later one that knows of a delete.
 #[test]
 fn a_delayed_page_of_an_earlier_session_brings_nothing_back() {

@@ -27,6 +27,7 @@ use tokio::sync::broadcast;
 use crate::events::Change;
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
+use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
 use crate::wait::Watch;
 
@@ -74,6 +75,13 @@ pub(crate) struct Writer {
     pub(crate) open_until: Arc<AtomicU64>,
     /// Joiners that showed a ticket.
     pub(crate) notices: Vec<PairingNotice>,
+    pace: Pace,
+    /// Hears of phases and of how far they are.
+    pub(crate) standings: broadcast::Sender<Standing>,
+    /// When the phase is looked at, on the steady clock; `None` while nothing changes.
+    look_due: Option<u64>,
+    /// What was told of the phase last.
+    told_standing: Option<Standing>,
     /// Whether connections came or went in this batch.
     connections_changed: bool,
     /// The last token of a probe.
@@ -108,13 +116,14 @@ pub(crate) struct Parts {
     pub(crate) members: Arc<MemberSet>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) pulse: broadcast::Sender<()>,
+    pub(crate) standings: broadcast::Sender<Standing>,
     pub(crate) open_until: Arc<AtomicU64>,
 }
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, engine, schema, signing, roster, members, changes, pulse, open_until } =
-            parts;
+        let Parts { store, engine, schema, signing, roster, members, .. } = parts;
+        let Parts { changes, pulse, standings, open_until, .. } = parts;
         members.replace(&roster);
         let mut writer = Self {
             store,
@@ -131,6 +140,10 @@ impl Writer {
             open_until,
             notices: Vec::new(),
             tokens: 0,
+            pace: Pace::new(),
+            standings,
+            look_due: None,
+            told_standing: None,
             connections_changed: false,
             permits: Vec::new(),
             followups: VecDeque::new(),
@@ -151,6 +164,7 @@ impl Writer {
                 break;
             }
             self.poll_watches();
+            self.look_if_due();
             self.flush_log_if_due();
         }
         if let Err(error) = self.store.flush_log() {
@@ -178,7 +192,7 @@ impl Writer {
         let now = time::now().steady_ms;
         let engine = self.engine.next_deadline();
         let watches = self.watches.iter().map(|watch| watch.deadline());
-        let due = engine.into_iter().chain(watches).min();
+        let due = engine.into_iter().chain(watches).chain(self.look_due).min();
         let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
         [due, log].into_iter().flatten().min()
@@ -243,6 +257,7 @@ impl Writer {
     }
 
     fn end_transaction(&mut self, now: Now) -> Result<Vec<Effect>, Arc<StoreError>> {
+        self.look_due = self.look_due.or(Some(now.steady_ms.saturating_add(LOOK_EVERY_MS)));
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
@@ -340,6 +355,28 @@ impl Writer {
         let mut watches = std::mem::take(&mut self.watches);
         watches.retain_mut(|watch| !watch.poll(self));
         self.watches.append(&mut watches);
+    }
+
+    /// The phase, and how fast it gets on.
+    pub(crate) fn standing(&mut self) -> Standing {
+        let phase = self.engine.phase(&self.store);
+        let here = self.engine.state(&self.store);
+        self.pace.note(phase, &here, time::now().steady_ms)
+    }
+
+    /// Looks at the phase a while after something has happened.
+    fn look_if_due(&mut self) {
+        let now = time::now().steady_ms;
+        if self.look_due.is_none_or(|at| at > now) {
+            return;
+        }
+        self.look_due = None;
+        let standing = self.standing();
+        if self.told_standing.replace(standing) != Some(standing) {
+            // Nobody listening is no failure.
+            drop(self.standings.send(standing));
+            drop(self.pulse.send(()));
+        }
     }
 
     fn flush_log_if_due(&mut self) {
