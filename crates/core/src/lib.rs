@@ -15,6 +15,7 @@ pub mod mem;
 pub mod member;
 pub mod merge;
 pub mod message;
+pub mod neighbours;
 pub mod page;
 pub mod record;
 pub mod schema;

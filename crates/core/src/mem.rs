@@ -43,6 +43,8 @@ struct Inner {
     logged: usize,
     lost: usize,
     lanes: BTreeMap<DeviceId, Arc<Lane>>,
+    /// The heads of all exact lanes.
+    heads: OwnedVector,
     digests: Digests,
     acknowledged: BTreeMap<DeviceId, (Vector, OwnedVector)>,
 }
@@ -79,6 +81,16 @@ impl MemStore {
 
     fn lane_mut(&mut self, device: DeviceId) -> &mut Lane {
         Arc::make_mut(self.open.lanes.entry(device).or_default())
+    }
+
+    fn set_exact(&mut self, device: DeviceId, head: OwnedHead) {
+        self.lane_mut(device).state.exact = Some(head);
+        self.open.heads.set(device, head);
+    }
+
+    /// The same state, as another device holds it that has taken part for as long.
+    pub fn as_held_by(&self, device: DeviceId) -> Self {
+        Self { device, ..self.clone() }
     }
 
     /// All shared records, in order.
@@ -244,8 +256,7 @@ impl Store for MemStore {
     }
 
     fn owned_vector(&self) -> OwnedVector {
-        let lanes = self.open.lanes.iter();
-        lanes.filter_map(|(device, lane)| Some((*device, lane.state.exact?))).collect()
+        self.open.heads.clone()
     }
 
     fn lanes(&self) -> Vec<DeviceId> {
@@ -279,8 +290,8 @@ impl Store for MemStore {
                 }
             }
         }
+        self.set_exact(device, head);
         let lane = self.lane_mut(device);
-        lane.state.exact = Some(head);
         if new_life {
             lane.state.floor = head.seq;
         }
@@ -341,8 +352,8 @@ impl Store for MemStore {
         for (key, row) in staged {
             self.put_row(*device, head, key, row);
         }
+        self.set_exact(*device, head);
         let lane = self.lane_mut(*device);
-        lane.state.exact = Some(head);
         if session.full {
             lane.state.floor = session.target;
         }
@@ -357,7 +368,7 @@ impl Store for MemStore {
                 self.put_row(*device, head, key, row);
             }
         }
-        self.lane_mut(*device).state.exact = Some(head);
+        self.set_exact(*device, head);
         Ok(())
     }
 

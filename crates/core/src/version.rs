@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::sync::Arc;
 
 use crate::clock::Hlc;
 use crate::codec::{CodecError, Reader, Writer};
@@ -21,9 +22,31 @@ pub struct Head {
     pub hash: Hash,
 }
 
+/// The entries of `a`, each with what `b` has at its key: looked up if they are few, else found by
+/// walking both.
+fn beside<'a, K: Ord, V>(
+    a: &'a BTreeMap<K, V>,
+    b: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, &'a V, Option<&'a V>)> {
+    let mut walk = (a.len().saturating_mul(8) > b.len()).then(|| b.iter().peekable());
+    a.iter().map(move |(key, value)| {
+        let other = match &mut walk {
+            None => b.get(key),
+            Some(others) => {
+                while others.next_if(|(other, _)| *other < key).is_some() {}
+                others.next_if(|(other, _)| *other == key).map(|(_, value)| value)
+            }
+        };
+        (key, value, other)
+    })
+}
+
 /// `origin → head` over the shared lanes: everything up to the heads is in this state.
+///
+/// Copies share their entries until one of them changes: among many devices most of what is known
+/// of peers is the same as what is here, and to find that out then costs nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Vector(BTreeMap<Origin, Head>);
+pub struct Vector(Arc<BTreeMap<Origin, Head>>);
 
 impl Vector {
     /// An empty vector.
@@ -43,7 +66,9 @@ impl Vector {
 
     /// Moves the head of `origin`.
     pub fn set(&mut self, origin: Origin, head: Head) {
-        self.0.insert(origin, head);
+        if self.0.get(&origin) != Some(&head) {
+            Arc::make_mut(&mut self.0).insert(origin, head);
+        }
     }
 
     /// Whether `dot` is in this state.
@@ -53,7 +78,14 @@ impl Vector {
 
     /// Whether everything of `other` is in this state.
     pub fn includes(&self, other: &Vector) -> bool {
-        other.iter().all(|(origin, head)| self.seq(origin) >= head.seq)
+        self.shares(other)
+            || beside(&other.0, &self.0)
+                .all(|(_, head, mine)| mine.map_or(0, |mine| mine.seq) >= head.seq)
+    }
+
+    /// Whether the two are copies of one vector, which is cheap to say: `false` says nothing.
+    fn shares(&self, other: &Vector) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether all of `needs` are in this state.
@@ -63,22 +95,36 @@ impl Vector {
 
     /// Takes over every head of `other` that is further.
     pub fn join(&mut self, other: &Vector) {
-        for (origin, head) in other.iter() {
-            if head.seq > self.seq(origin) {
-                self.set(*origin, *head);
+        if self.is_empty() {
+            self.clone_from(other);
+        } else if !self.shares(other) {
+            for (origin, head) in other.iter() {
+                if head.seq > self.seq(origin) {
+                    self.set(*origin, *head);
+                }
             }
         }
     }
 
     /// How many change sets of this vector `other` lacks.
     pub fn missing_in(&self, other: &Vector) -> u64 {
-        self.iter().map(|(origin, head)| head.seq.saturating_sub(other.seq(origin))).sum()
+        if self.shares(other) {
+            return 0;
+        }
+        let lacks = |head: &Head, theirs: Option<&Head>| {
+            head.seq.saturating_sub(theirs.map_or(0, |theirs| theirs.seq))
+        };
+        beside(&self.0, &other.0).map(|(_, head, theirs)| lacks(head, theirs)).sum()
     }
 
     /// The heads that are further than those of `base`: what grew.
     pub fn grown_since(&self, base: &Vector) -> Vector {
-        let grown = self.iter().filter(|(origin, head)| head.seq > base.seq(origin));
-        Vector(grown.map(|(origin, head)| (*origin, *head)).collect())
+        if self.shares(base) {
+            return Vector::new();
+        }
+        let grown = beside(&self.0, &base.0)
+            .filter(|(_, head, base)| head.seq > base.map_or(0, |base| base.seq));
+        grown.map(|(origin, head, _)| (*origin, *head)).collect()
     }
 
     /// All origins with their heads, in order.
@@ -121,7 +167,7 @@ impl Vector {
 
 impl FromIterator<(Origin, Head)> for Vector {
     fn from_iter<I: IntoIterator<Item = (Origin, Head)>>(heads: I) -> Self {
-        Vector(heads.into_iter().collect())
+        Vector(Arc::new(heads.into_iter().collect()))
     }
 }
 
@@ -157,9 +203,10 @@ pub struct OwnedHead {
     pub seq: Seq,
 }
 
-/// `device → head` over the owned lanes, each the exact state of its owner at that head.
+/// `device → head` over the owned lanes, each the exact state of its owner at that head. Copies
+/// share their entries, as those of a [`Vector`] do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct OwnedVector(BTreeMap<DeviceId, OwnedHead>);
+pub struct OwnedVector(Arc<BTreeMap<DeviceId, OwnedHead>>);
 
 impl OwnedVector {
     /// An empty vector.
@@ -174,18 +221,32 @@ impl OwnedVector {
 
     /// Moves the head of `device`'s lane.
     pub fn set(&mut self, device: DeviceId, head: OwnedHead) {
-        self.0.insert(device, head);
+        if self.0.get(&device) != Some(&head) {
+            Arc::make_mut(&mut self.0).insert(device, head);
+        }
     }
 
     /// Whether everything of `other` is in this state.
     pub fn includes(&self, other: &OwnedVector) -> bool {
-        other.iter().all(|(device, head)| self.head(device).is_some_and(|mine| mine >= *head))
+        other.grown_since(self).is_empty()
+    }
+
+    /// The heads that are further than those of `base`.
+    pub fn grown_since(&self, base: &OwnedVector) -> OwnedVector {
+        if Arc::ptr_eq(&self.0, &base.0) {
+            return OwnedVector::new();
+        }
+        let grown = beside(&self.0, &base.0).filter(|(_, head, base)| Some(*head) > *base);
+        grown.map(|(device, head, _)| (*device, *head)).collect()
     }
 
     /// How many change sets of this vector `other` lacks; a lane of another life counts whole.
     pub fn missing_in(&self, other: &OwnedVector) -> u64 {
-        self.iter()
-            .map(|(device, head)| match other.head(device) {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return 0;
+        }
+        beside(&self.0, &other.0)
+            .map(|(_, head, theirs)| match theirs {
                 Some(theirs) if theirs.life == head.life => head.seq.saturating_sub(theirs.seq),
                 Some(theirs) if theirs.life > head.life => 0,
                 _ => head.seq,
@@ -232,7 +293,7 @@ impl OwnedVector {
 
 impl FromIterator<(DeviceId, OwnedHead)> for OwnedVector {
     fn from_iter<I: IntoIterator<Item = (DeviceId, OwnedHead)>>(heads: I) -> Self {
-        OwnedVector(heads.into_iter().collect())
+        OwnedVector(Arc::new(heads.into_iter().collect()))
     }
 }
 

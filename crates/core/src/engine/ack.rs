@@ -39,6 +39,8 @@ impl Engine {
                 peer.follows.remove(device);
             }
         }
+        share(&mut peer.known.shared, store.vector());
+        share(&mut peer.known.owned, &store.owned_vector());
         let acknowledged = peer.known.shared.seq(&own);
         peer.in_flight.retain(|(seq, _)| *seq > acknowledged);
         peer.sent = peer.sent.max(acknowledged);
@@ -94,6 +96,13 @@ impl Engine {
         }
         let differ = differing(store.digests(), &report.digests);
         self.event(Event::Compared { peer: id, differ });
+    }
+}
+
+/// What is equal is kept once: among many devices that is nearly all that is known of them.
+fn share<T: Clone + PartialEq>(known: &mut T, mine: &T) {
+    if known == mine {
+        known.clone_from(mine);
     }
 }
 

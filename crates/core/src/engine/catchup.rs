@@ -93,11 +93,10 @@ impl Engine {
 
     /// Keeps which origins are further elsewhere, and since when.
     fn note_wanted(&mut self, vector: &Vector, now: Now) {
-        let mut best = Vector::new();
+        let mut further = Vector::new();
         for (_, peer) in self.ready() {
-            best.join(&peer.known.shared);
+            further.join(&peer.known.shared.grown_since(vector));
         }
-        let further = best.grown_since(vector);
         self.wanted.retain(|origin, _| further.head(origin).is_some());
         for (origin, _) in further.iter() {
             self.wanted.entry(*origin).or_insert(Want { since: now.steady_ms });

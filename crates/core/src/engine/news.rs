@@ -49,10 +49,7 @@ impl Engine {
         if peer.sent >= shared.seq(&own) {
             grown = grown.iter().filter(|(o, _)| **o != own).map(|(o, h)| (*o, *h)).collect();
         }
-        let lanes = owned
-            .iter()
-            .filter(|(device, head)| peer.told.owned.head(device).is_none_or(|told| told < **head));
-        State { shared: grown, owned: lanes.map(|(device, head)| (*device, *head)).collect() }
+        State { shared: grown, owned: owned.grown_since(&peer.told.owned) }
     }
 
     /// Whether a peer waits for any of this.

@@ -48,9 +48,10 @@ impl Engine {
         store: &mut S,
         now: Now,
     ) -> Result<(), S::Error> {
+        let mine = store.owned_vector();
         let mut best = OwnedVector::new();
         for (_, peer) in self.ready() {
-            for (device, head) in peer.known.owned.iter() {
+            for (device, head) in peer.known.owned.grown_since(&mine).iter() {
                 if best.head(device).is_none_or(|old| old < *head) {
                     best.set(*device, *head);
                 }
@@ -59,12 +60,10 @@ impl Engine {
         let mut wanted = Vec::new();
         let waiting = std::mem::take(&mut self.uncovered);
         for (device, head) in best.iter() {
-            let lane = store.lane(device);
-            let behind = lane.and_then(|lane| lane.exact).is_none_or(|exact| exact < *head);
-            if *device == self.identity.device || !behind || self.fetches.contains_key(device) {
+            if *device == self.identity.device || self.fetches.contains_key(device) {
                 continue;
             }
-            let session = lane.and_then(|lane| lane.session.as_ref());
+            let session = store.lane(device).and_then(|lane| lane.session.as_ref());
             if session.is_none_or(|session| session.goal() <= *head) {
                 wanted.push(*device);
                 continue;
