@@ -17,28 +17,39 @@ impl World {
             return Ok(());
         }
         let i = rng.pick(&up);
-        let links = self.links_of(i);
+        let links = self.network.links_of(i);
         self.trace.note(&[self.now, 4, action.kind as u64, i as u64]);
         self.trace.line(self.now, || format!("{:?} at {i}", action.kind));
         let link = (!links.is_empty()).then(|| rng.pick(&links));
         match (action.kind, link) {
-            (Kind::Write | Kind::Burst, _) => self.wish(i, action.kind, rng),
-            (Kind::Fault, _) => {
-                self.replicas[i].fate = Some(fate(rng));
+            (Kind::Write | Kind::Small | Kind::Burst, _) => self.wish(i, action.kind, rng),
+            (Kind::Crash, _) => {
+                self.replicas[i].fate = Some(crash(rng));
+                self.wish(i, Kind::Write, rng);
+            }
+            (Kind::RollBack, _) => {
+                self.replicas[i].fate = Some(Fate::RolledBack);
                 self.wish(i, Kind::Write, rng);
             }
             (Kind::Kill, _) => {
                 self.count("kills");
                 self.crash(i);
             }
+            (Kind::PowerCut, _) => self.cut_power(i),
             (Kind::Cut, Some(link)) => self.cut(link, &[0, 1], rng),
             (Kind::CutOneWay, Some(link)) => {
                 let to = rng.index(2);
                 self.cut(link, &[to], rng);
             }
             (Kind::Break, Some(link)) => self.break_link(link),
+            (Kind::Flap, Some(link)) => self.flap(link, rng),
             (Kind::Away, _) => self.isolate(&links, rng),
             (Kind::Clock, _) => self.replicas[i].member.wall_offset_ms = new_wall_offset(rng),
+            (Kind::StopClock, _) => {
+                self.count("clocks stopped");
+                let stands = rng.pick(&[500, 5_000, 60_000]);
+                self.replicas[i].stop_clock(self.now, self.now + stands);
+            }
             (Kind::Leave, _) => self.leave(i),
             (Kind::Probe, _) => self.post(i, Input::Probe(rng.draw())),
             (Kind::Verify, Some(link)) => {
@@ -46,7 +57,7 @@ impl World {
                 let peer = self.replicas[replica_at(link, side)].id;
                 self.post(i, Input::Verify(peer));
             }
-            (Kind::Cut | Kind::CutOneWay | Kind::Break | Kind::Verify, None) => {}
+            (Kind::Cut | Kind::CutOneWay | Kind::Break | Kind::Flap | Kind::Verify, None) => {}
         }
         Ok(())
     }
@@ -63,6 +74,16 @@ impl World {
         let until = self.now + rng.pick(&[100, 2_000, 10_000, 40_000]);
         let dies = to.len() == 2 || rng.chance(50);
         self.block(link, to, until, dies);
+    }
+
+    /// A link that goes and comes, a few times in a row.
+    fn flap(&mut self, link: LinkId, rng: &mut Rng) {
+        self.count("flaps");
+        let mut at = self.now;
+        for _ in 0..rng.between(3, 12) {
+            self.schedule(at, Event::Break(link));
+            at += rng.between(5, 800);
+        }
     }
 
     fn isolate(&mut self, links: &[LinkId], rng: &mut Rng) {
@@ -86,11 +107,10 @@ impl World {
     }
 }
 
-fn fate(rng: &mut Rng) -> Fate {
-    match rng.below(4) {
+fn crash(rng: &mut Rng) -> Fate {
+    match rng.below(3) {
         0 => Fate::CrashAfterCommit(0),
         1 => Fate::CrashAfterCommit(rng.index(4)),
-        2 => Fate::CrashBeforeCommit,
-        _ => Fate::RolledBack,
+        _ => Fate::CrashBeforeCommit,
     }
 }

@@ -69,6 +69,8 @@ impl Bug {
 #[derive(Clone, Debug)]
 pub struct BenchStore {
     mem: MemStore,
+    /// What is durable, where more than that is visible.
+    synced: Option<Box<MemStore>>,
     bug: Option<Bug>,
     /// Calls that the bug had a chance in.
     calls: u64,
@@ -82,7 +84,7 @@ impl BenchStore {
     /// An empty store of `device`.
     pub fn new(device: DeviceId, bug: Option<Bug>) -> Self {
         let (mem, digests) = (MemStore::new(device), Digests::new());
-        Self { mem, bug, calls: 0, local: false, digests, tally: Counts::new() }
+        Self { mem, synced: None, bug, calls: 0, local: false, digests, tally: Counts::new() }
     }
 
     /// The reference store.
@@ -121,6 +123,26 @@ impl BenchStore {
             return;
         }
         self.mem.commit();
+        self.synced = None;
+    }
+
+    /// Makes what was written visible. It is durable with the next [`BenchStore::commit`].
+    pub fn commit_relaxed(&mut self) {
+        if self.synced.is_none() {
+            let mut synced = self.mem.clone();
+            synced.rollback();
+            self.synced = Some(Box::new(synced));
+        }
+        self.mem.commit();
+    }
+
+    /// The power fails: what is not durable is lost. Returns whether anything was.
+    pub fn cut_power(&mut self) -> bool {
+        self.rollback();
+        let Some(synced) = self.synced.take() else { return false };
+        self.mem = *synced;
+        self.digests = self.mem.digests().clone();
+        true
     }
 
     /// Forgets what was written since the last commit.

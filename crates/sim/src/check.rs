@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
-use driftless_core::id::{DeviceId, Dot};
+use driftless_core::id::Dot;
 use driftless_core::message::{Message, State};
 use driftless_core::store::Store;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::bug::BenchStore;
 use crate::fold::{fold, shown};
@@ -20,27 +21,38 @@ use crate::world::World;
 const FOLD_EVERY: u64 = 25;
 /// Messages from one replica to another within a second, above which something feeds on itself.
 const MOST_MESSAGES: u64 = 1_000;
+/// Up to so many replicas each is looked at thoroughly after every step.
+const EVERY_STEP_UP_TO: usize = 30;
 
 /// What a replica looked like after its last step.
 #[derive(Clone, Debug, Default)]
 struct Look {
     state: State,
     clock: driftless_core::clock::Hlc,
-    dump: Vec<u8>,
+    /// A hash of the dump.
+    dump: u128,
     digests: Digests,
+    /// The head of its own lane.
+    own: Option<OwnedHead>,
+    steps: u64,
 }
 
 /// What the checkers remember.
 pub(crate) struct Checker {
     looks: Vec<Look>,
-    steps: u64,
+    /// How many steps of a replica pass between two thorough looks at it.
+    every: u64,
+    /// What was held at a state, by its hash: by whom first, and the hash of the dump.
+    states: BTreeMap<u128, (usize, u128, Digests)>,
     /// Messages from one replica to another within the second that began then.
     floods: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
 impl Checker {
     pub(crate) fn new(replicas: usize) -> Self {
-        Self { looks: vec![Look::default(); replicas], steps: 0, floods: BTreeMap::new() }
+        let every = if replicas <= EVERY_STEP_UP_TO { 1 } else { replicas as u64 };
+        let looks = vec![Look::default(); replicas];
+        Self { looks, every, states: BTreeMap::new(), floods: BTreeMap::new() }
     }
 }
 
@@ -90,6 +102,14 @@ fn without_empty(digests: &Digests) -> Digests {
     some.map(|(model, digest)| (*model, *digest)).collect()
 }
 
+/// A hash that stands for a state.
+fn hash_of(state: &State) -> u128 {
+    let mut w = Writer::new();
+    state.shared.encode(&mut w);
+    state.owned.encode(&mut w);
+    xxh3_128(w.as_bytes())
+}
+
 fn covers(a: &State, b: &State) -> bool {
     a.shared.includes(&b.shared) && a.owned.includes(&b.owned)
 }
@@ -97,36 +117,63 @@ fn covers(a: &State, b: &State) -> bool {
 impl World {
     /// Looks at a replica after a step, in which it wrote these change sets itself.
     pub(crate) fn check_after(&mut self, i: usize, written: &[Dot]) -> Result<(), Violation> {
-        self.checker.steps += 1;
         self.check_clock(i, written)?;
         self.check_acknowledgements(i)?;
-        let store = &self.replicas[i].store;
-        let state = State { shared: store.vector().clone(), owned: store.owned_vector() };
-        self.check_growth(i, &state)?;
-        let changed = state != self.checker.looks[i].state;
-        if changed {
-            self.check_closed(i, &state.shared)?;
-            self.check_lanes(i, &state.owned)?;
+        self.enter_own_lane(i)?;
+        self.checker.looks[i].steps += 1;
+        if !self.checker.looks[i].steps.is_multiple_of(self.checker.every) {
+            return Ok(());
         }
-        let digests = without_empty(self.replicas[i].store.digests());
-        if changed || digests != self.checker.looks[i].digests {
-            let store = &self.replicas[i].store;
-            let (dump, clock) = (dump(store), store.clock());
-            self.checker.looks[i] = Look { state, clock, dump, digests };
-            self.check_equals(i)?;
-        }
-        self.checker.looks[i].clock = self.replicas[i].store.clock();
-        if self.checker.steps.is_multiple_of(FOLD_EVERY) {
+        self.look_at(i)?;
+        if self.checker.looks[i].steps.is_multiple_of(FOLD_EVERY * self.checker.every) {
             self.check_fold(i)?;
         }
         Ok(())
     }
 
+    /// Compares what a replica holds with what it held, with what others held at that state, and
+    /// with the ledger.
+    fn look_at(&mut self, i: usize) -> Result<(), Violation> {
+        let store = &self.replicas[i].store;
+        let state = State { shared: store.vector().clone(), owned: store.owned_vector() };
+        self.check_growth(i, &state)?;
+        let old = &self.checker.looks[i].state;
+        let changed = state != *old;
+        if changed {
+            let shared = state.shared.grown_since(&old.shared);
+            self.check_closed(i, &state.shared, &shared)?;
+            self.check_lanes(i, &state.owned.grown_since(&old.owned))?;
+        }
+        let digests = without_empty(self.replicas[i].store.digests());
+        if changed || digests != self.checker.looks[i].digests {
+            let dump = xxh3_128(&dump(&self.replicas[i].store));
+            self.check_equals(i, &state, dump, &digests)?;
+            let look = &mut self.checker.looks[i];
+            (look.state, look.dump, look.digests) = (state, dump, digests);
+        }
+        self.checker.looks[i].clock = self.replicas[i].store.clock();
+        Ok(())
+    }
+
+    /// A replica has lost what was visible and not durable: it holds what is durable, and that must
+    /// be so at the next look.
+    pub(crate) fn lost_power(&mut self, i: usize) {
+        let replica = &self.replicas[i];
+        let look = &mut self.checker.looks[i];
+        look.state = replica.durable.clone();
+        look.clock = replica.durable_clock;
+        look.dump = xxh3_128(&dump(&replica.store));
+        look.digests = without_empty(replica.store.digests());
+    }
+
     /// Everything that can be checked, thoroughly.
     pub(crate) fn check_all(&mut self, i: usize) -> Result<(), Violation> {
+        if self.checker.every > 1 {
+            self.look_at(i)?;
+        }
         self.check_fold(i)?;
         let store = &self.replicas[i].store;
-        if dump(store) != self.checker.looks[i].dump {
+        if xxh3_128(&dump(store)) != self.checker.looks[i].dump {
             return Err(self.violation(Rule::Equal, format!("{i} changed without a step")));
         }
         if without_empty(store.digests()) != digests_of(store) {
@@ -174,36 +221,48 @@ impl World {
     }
 
     /// Each head is that of a committed change set, and all that its writer had seen is there.
-    fn check_closed(&self, i: usize, vector: &Vector) -> Result<(), Violation> {
-        for (origin, head) in vector.iter() {
+    fn check_closed(&self, i: usize, vector: &Vector, grown: &Vector) -> Result<(), Violation> {
+        for (origin, head) in grown.iter() {
             let dot = Dot::new(*origin, head.seq);
             let entry = self.ledger.get(&dot).filter(|entry| entry.head == head.hash);
             let Some(entry) = entry else {
                 let what = format!("{i} holds {dot:?}, which nobody committed so");
                 return Err(self.violation(Rule::Closed, what));
             };
-            let lacks = entry.past.iter().find(|(origin, seq)| vector.seq(origin) < **seq);
-            if let Some((origin, seq)) = lacks {
-                let what = format!("{i} holds {dot:?} without {origin:?}#{seq}");
+            if !vector.includes(&entry.past) {
+                let lacks = entry.past.grown_since(vector);
+                let what = format!("{i} holds {dot:?} without {lacks:?}");
                 return Err(self.violation(Rule::Closed, what));
             }
         }
         Ok(())
     }
 
-    /// Exact lanes are what their owners had. An owner's own rows are entered into the ledger.
-    fn check_lanes(&mut self, i: usize, lanes: &OwnedVector) -> Result<(), Violation> {
+    /// Exact lanes are what their owners had.
+    fn check_lanes(&self, i: usize, lanes: &OwnedVector) -> Result<(), Violation> {
         for (device, head) in lanes.iter() {
             let rows = self.replicas[i].store.mem().rows(device);
-            if *device == self.replicas[i].id {
-                self.check_own(i, *head)?;
-                self.ledger.add_rows(*device, *head, rows);
-            } else if self.ledger.rows(*device, *head) != Some(&rows) {
-                let must = self.ledger.rows(*device, *head);
+            let must = self.ledger.rows(*device, *head);
+            if must != Some(&rows) {
                 let what = format!("{i} has {rows:?} of {device:?} at {head:?}, not {must:?}");
                 return Err(self.violation(Rule::Lane, what));
             }
         }
+        Ok(())
+    }
+
+    /// An owner's own rows are entered into the ledger whenever their head has moved.
+    pub(crate) fn enter_own_lane(&mut self, i: usize) -> Result<(), Violation> {
+        let (device, store) = (self.replicas[i].id, &self.replicas[i].store);
+        let head = store.lane(&device).and_then(|lane| lane.exact);
+        if head == self.checker.looks[i].own {
+            return Ok(());
+        }
+        self.checker.looks[i].own = head;
+        let Some(head) = head else { return Ok(()) };
+        let rows = store.mem().rows(&device);
+        self.check_own(i, head)?;
+        self.ledger.add_rows(device, head, rows);
         Ok(())
     }
 
@@ -226,7 +285,8 @@ impl World {
     /// What is taken for acknowledged is durable at the peer.
     fn check_acknowledgements(&self, i: usize) -> Result<(), Violation> {
         let replica = &self.replicas[i];
-        for peer in &self.replicas {
+        for j in self.network.peers_of(i) {
+            let peer = &self.replicas[j];
             let known = replica.engine.as_ref().and_then(|engine| engine.known(&peer.id));
             let kept = replica.store.acknowledged(&peer.id);
             let kept = kept.map(|(shared, owned)| {
@@ -245,7 +305,6 @@ impl World {
         let told = match message {
             Message::Hello(hello) => &hello.state,
             Message::Vector(state) | Message::Pong { state, .. } => state,
-            Message::Digest(report) => &report.state,
             _ => return Ok(()),
         };
         if covers(&self.replicas[i].durable, told) {
@@ -271,17 +330,19 @@ impl World {
         Ok(())
     }
 
-    /// Replicas with equal states are equal.
-    fn check_equals(&self, i: usize) -> Result<(), Violation> {
-        let mine = &self.checker.looks[i];
-        for (j, theirs) in self.checker.looks.iter().enumerate() {
-            if j == i || mine.state != theirs.state {
-                continue;
-            }
-            if mine.dump != theirs.dump || mine.digests != theirs.digests {
-                let what = format!("{i} and {j} have equal states and differ");
-                return Err(self.violation(Rule::Equal, what));
-            }
+    /// Replicas with equal states are equal, whenever they hold them.
+    fn check_equals(
+        &mut self,
+        i: usize,
+        state: &State,
+        dump: u128,
+        digests: &Digests,
+    ) -> Result<(), Violation> {
+        let first = self.checker.states.entry(hash_of(state));
+        let (j, theirs, sums) = first.or_insert_with(|| (i, dump, digests.clone()));
+        if *theirs != dump || sums != digests {
+            let what = format!("{i} and {j} have equal states and differ");
+            return Err(self.violation(Rule::Equal, what));
         }
         Ok(())
     }
@@ -326,10 +387,5 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// The replica of a device.
-    pub(crate) fn replica_of(&self, device: &DeviceId) -> Option<usize> {
-        self.replicas.iter().position(|replica| replica.id == *device)
     }
 }

@@ -37,8 +37,8 @@ pub struct Entry {
     pub hlc: Hlc,
     /// Its head hash.
     pub head: Hash,
-    /// How far its writer had seen each origin, its own included.
-    pub past: BTreeMap<Origin, Seq>,
+    /// What its writer had seen, of its own origin too.
+    pub past: Vector,
     /// What it did.
     pub deeds: BTreeMap<Place, Deed>,
 }
@@ -46,7 +46,7 @@ pub struct Entry {
 impl Entry {
     /// Whether the writer had seen the change set at `dot`.
     pub fn saw(&self, dot: &Dot) -> bool {
-        self.past.get(&dot.origin).is_some_and(|seq| *seq >= dot.seq)
+        self.past.covers(dot)
     }
 }
 
@@ -77,7 +77,7 @@ impl Ledger {
         for place in deeds.keys() {
             self.places.entry(place.clone()).or_default().push(dot);
         }
-        let past = past.iter().map(|(origin, head)| (*origin, head.seq)).collect();
+        let past = past.clone();
         let (hlc, head) = (set.header().hlc, set.head().hash);
         self.sets.insert(dot, Entry { dot, hlc, head, past, deeds });
         Ok(())

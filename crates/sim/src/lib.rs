@@ -11,6 +11,7 @@
 mod actions;
 pub mod bug;
 mod check;
+pub mod faults;
 mod finale;
 pub mod fold;
 pub mod ledger;
@@ -20,6 +21,7 @@ pub mod network;
 pub mod plan;
 mod replica;
 pub mod rng;
+pub mod scale;
 pub mod shrink;
 mod step;
 pub mod trace;

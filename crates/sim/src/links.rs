@@ -20,21 +20,17 @@ impl World {
         self.trace.note(&[self.now, 1, i as u64]);
         self.trace.line(self.now, || format!("{i} starts"));
         self.check_after(i, &[])?;
-        for link in self.links_of(i) {
+        for link in self.network.links_of(i) {
             let pause = self.rng.below(50);
             self.schedule(self.now + pause, Event::Dial(link));
         }
         Ok(())
     }
 
-    pub(crate) fn links_of(&self, i: usize) -> Vec<LinkId> {
-        self.network.ids().into_iter().filter(|(a, b)| *a == i || *b == i).collect()
-    }
-
     pub(crate) fn dial(&mut self, id: LinkId) {
         let up = self.replicas[id.0].is_up() && self.replicas[id.1].is_up();
         let link = self.network.link(id);
-        if !up || !link.allowed || link.connection.is_some() {
+        if !up || link.connection.is_some() {
             return;
         }
         let free_at = link.blocked_until[0].max(link.blocked_until[1]);
@@ -99,7 +95,7 @@ impl World {
 
     /// One replica lets go of all its connections at once.
     pub(crate) fn hang_up(&mut self, i: usize) {
-        for id in self.links_of(i) {
+        for id in self.network.links_of(i) {
             let side = Side::from(id.0 != i);
             self.break_link(id);
             if self.network.link_mut(id).ends[side].take().is_some() {
@@ -143,7 +139,7 @@ impl World {
             .encode(self.library, sender)
             .map_err(|error| self.violation(Rule::Peace, format!("not encodable: {error}")))?;
         for peer in to {
-            let Some(there) = self.replicas.iter().position(|replica| replica.id == *peer) else {
+            let Some(there) = self.replica_of(peer) else {
                 return Err(self.violation(Rule::Peace, "a message to nobody"));
             };
             self.count(message.name());
@@ -153,7 +149,13 @@ impl World {
             let Some(connection) = link.ends[side].filter(|c| link.connection == Some(*c)) else {
                 continue;
             };
-            let arrivals = self.network.send(id, side, self.now, &self.quality, &mut self.rng);
+            let sent = (self.now, bytes.len());
+            let arrivals = self.network.send(id, side, sent, &self.quality, &mut self.rng);
+            self.count("frames");
+            self.follow_sent(message, bytes.len());
+            if arrivals.is_empty() {
+                self.count("frames lost");
+            }
             self.trace.line(self.now, || {
                 let lost = if arrivals.is_empty() { " (lost)" } else { "" };
                 format!("{i} -> {there} {}{lost}", tell(message))

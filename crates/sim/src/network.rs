@@ -3,7 +3,7 @@
 //! A connection has an identity. A frame belongs to the connection that it was sent over, and is lost
 //! with it; each end learns of a connection's beginning and end in its own time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -22,20 +22,27 @@ pub struct Quality {
     pub delay_max: u64,
     /// Whether frames may overtake each other.
     pub reorders: bool,
+    /// How many bytes go through a link in a millisecond, in each direction; any number if `None`.
+    pub bytes_per_ms: Option<u64>,
 }
 
 impl Quality {
     /// Nothing is lost, repeated or reordered.
     pub fn calm() -> Self {
-        Self { loss: 0, repeats: 0, delay_min: 1, delay_max: 3, reorders: false }
+        Self {
+            loss: 0,
+            repeats: 0,
+            delay_min: 1,
+            delay_max: 3,
+            reorders: false,
+            bytes_per_ms: None,
+        }
     }
 }
 
 /// The link between two replicas.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
-    /// Whether the two can ever meet.
-    pub allowed: bool,
     /// The connection that stands, if one does.
     pub connection: Option<u64>,
     /// Which connection each end believes in.
@@ -46,15 +53,18 @@ pub struct Link {
     up_at: [u64; 2],
     /// When the last frame to each end arrives, for links that keep the order.
     last: [u64; 2],
+    /// Until when frames to each end fill a slow link.
+    busy_until: [u64; 2],
 }
 
 /// Which end of a link.
 pub type Side = usize;
 
-/// All links.
-#[derive(Clone, Debug)]
+/// All links. Two replicas without one never meet.
+#[derive(Clone, Debug, Default)]
 pub struct Network {
-    links: BTreeMap<(usize, usize), Link>,
+    links: BTreeMap<LinkId, Link>,
+    peers: BTreeMap<usize, BTreeSet<usize>>,
     next_connection: u64,
 }
 
@@ -72,11 +82,28 @@ pub fn replica_at(link: LinkId, side: Side) -> usize {
 }
 
 impl Network {
-    /// Links between all of `n` replicas, of which only `allowed` can be used.
-    pub fn new(n: usize, allowed: &[LinkId]) -> Self {
-        let pairs = (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b)));
-        let link = |id: LinkId| Link { allowed: allowed.contains(&id), ..Link::default() };
-        Self { links: pairs.map(|id| (id, link(id))).collect(), next_connection: 0 }
+    /// These links.
+    pub fn new(links: &[LinkId]) -> Self {
+        let mut network = Self::default();
+        links.iter().for_each(|id| network.add(*id));
+        network
+    }
+
+    /// Adds a link, unless it is there.
+    pub fn add(&mut self, id: LinkId) {
+        self.links.entry(id).or_default();
+        self.peers.entry(id.0).or_default().insert(id.1);
+        self.peers.entry(id.1).or_default().insert(id.0);
+    }
+
+    /// With whom a replica has a link.
+    pub fn peers_of(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
+        self.peers.get(&i).into_iter().flatten().copied()
+    }
+
+    /// The links of a replica.
+    pub fn links_of(&self, i: usize) -> Vec<LinkId> {
+        self.peers_of(i).map(|j| link_of(i, j).0).collect()
     }
 
     /// The names of all links.
@@ -91,7 +118,7 @@ impl Network {
 
     /// One link, to be changed.
     pub fn link_mut(&mut self, id: LinkId) -> &mut Link {
-        self.links.get_mut(&id).expect("links are made for all pairs")
+        self.links.get_mut(&id).expect("frames and connections belong to links")
     }
 
     /// Lets a new connection stand, of which the ends learn at these times, and says which it is.
@@ -102,6 +129,7 @@ impl Network {
         link.connection = Some(connection);
         link.up_at = up_at;
         link.last = [0; 2];
+        link.busy_until = [0; 2];
         connection
     }
 
@@ -110,7 +138,7 @@ impl Network {
         &mut self,
         id: LinkId,
         side: Side,
-        now: u64,
+        (now, bytes): (u64, usize),
         quality: &Quality,
         rng: &mut Rng,
     ) -> Vec<u64> {
@@ -122,8 +150,13 @@ impl Network {
         let copies = if rng.chance(quality.repeats) { 2 } else { 1 };
         let mut arrivals = Vec::with_capacity(copies);
         for _ in 0..copies {
+            let mut at = now;
+            if let Some(rate) = quality.bytes_per_ms {
+                at = link.busy_until[to].max(now) + bytes as u64 / rate;
+                link.busy_until[to] = at;
+            }
             let delay = rng.between(quality.delay_min, quality.delay_max);
-            let mut at = (now + delay).max(link.up_at[to]);
+            at = (at + delay).max(link.up_at[to]);
             if !quality.reorders {
                 at = at.max(link.last[to]);
                 link.last[to] = at;

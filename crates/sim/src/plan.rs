@@ -1,15 +1,41 @@
 //! What a seed means: who is there, how bad the network is, and what happens when.
+//!
+//! Everything is drawn, whatever may go wrong; what may not is then left out. So a seed is the same
+//! run with one fault less when that fault is switched off, as far as possible.
 
 use driftless_core::engine::Config;
+use driftless_core::id::DeviceId;
+use driftless_core::neighbours::neighbours;
 
 use crate::bug::Bug;
-use crate::network::{LinkId, Quality};
+use crate::faults::{Fault, Faults};
+use crate::network::{LinkId, Quality, link_of};
+use crate::replica::device;
 use crate::rng::Rng;
 
-/// The largest number of replicas of a random plan.
-pub const MAX_REPLICAS: usize = 5;
+/// The largest number of devices of a simulation.
+pub const MAX_DEVICES: usize = 5_000;
 
+/// Up to so many devices there are chains and stars.
+const ODD_UP_TO: usize = 30;
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+
+/// What is asked for besides the seed.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many devices; 2 to 7, as the seed picks, if it is not said.
+    pub devices: Option<usize>,
+    /// What may go wrong.
+    pub faults: Faults,
+    /// A deliberate bug.
+    pub bug: Option<Bug>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { devices: None, faults: Faults::all(), bug: None }
+    }
+}
 
 /// One replica of a plan.
 #[derive(Clone, Debug)]
@@ -43,28 +69,57 @@ pub enum Fate {
 pub enum Kind {
     /// A few local transactions.
     Write,
+    /// A transaction that creates or edits one shared record.
+    Small,
     /// A transaction with many owned rows.
     Burst,
-    /// A bad fate for the next batch of a replica.
-    Fault,
+    /// A crash around the next commit of a replica.
+    Crash,
+    /// The next batch of a replica cannot be made durable.
+    RollBack,
     /// A crash between batches.
     Kill,
+    /// The power of a replica fails.
+    PowerCut,
     /// A link is blocked, in both directions, for a while.
     Cut,
     /// A link is blocked in one direction.
     CutOneWay,
     /// A connection breaks.
     Break,
+    /// A link goes and comes a few times.
+    Flap,
     /// A replica is cut off from all others, for long.
     Away,
     /// A wall clock is set.
     Clock,
+    /// A wall clock stands still for a while.
+    StopClock,
     /// A replica leaves for ever.
     Leave,
     /// A replica asks the others for their states.
     Probe,
     /// A replica asks another one for its digests.
     Verify,
+}
+
+impl Kind {
+    /// The fault that it is, if it is one.
+    pub fn fault(self) -> Option<Fault> {
+        match self {
+            Kind::Write | Kind::Small | Kind::Burst | Kind::Probe | Kind::Verify => None,
+            Kind::Crash | Kind::Kill => Some(Fault::Crash),
+            Kind::RollBack => Some(Fault::Rollback),
+            Kind::PowerCut => Some(Fault::Unsynced),
+            Kind::Cut | Kind::Away => Some(Fault::Partition),
+            Kind::CutOneWay => Some(Fault::OneWay),
+            Kind::Break => Some(Fault::Break),
+            Kind::Flap => Some(Fault::Flap),
+            Kind::Clock => Some(Fault::Step),
+            Kind::StopClock => Some(Fault::Stop),
+            Kind::Leave => Some(Fault::Leave),
+        }
+    }
 }
 
 /// Something that happens at a time.
@@ -91,6 +146,8 @@ pub struct Plan {
     pub quality: Quality,
     /// How many transactions are given up in the middle of a batch, in percent.
     pub given_up: u64,
+    /// How many batches of what others wrote are visible before they are durable, in percent.
+    pub relaxed: u64,
     /// What happens, in order.
     pub actions: Vec<Action>,
     /// A deliberate bug.
@@ -98,25 +155,37 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed, with as many replicas as it picks or as are asked for.
-    pub fn random(seed: u64, replicas: Option<usize>) -> Self {
+    /// The plan of a seed.
+    pub fn random(seed: u64, setup: &Setup) -> Self {
         let rng = &mut Rng::new(seed);
-        let picked = rng.pick(&[2, 2, 3, 3, 3, 4, 4, MAX_REPLICAS]);
-        let n = replicas.unwrap_or(picked);
-        let actions = actions(rng);
+        let picked = rng.pick(&[2, 2, 3, 3, 3, 4, 4, 5, 6, 7]);
+        let n = setup.devices.unwrap_or(picked);
+        let may = |fault| setup.faults.has(fault);
+        let mut actions = actions(rng);
         let end = actions.last().map_or(0, |action| action.at);
+        actions.retain(|action| action.kind.fault().is_none_or(may));
         let mixed = rng.chance(30);
         let same = config(rng);
-        let members = (0..n).map(|i| Member {
-            starts_at: if i > 0 && rng.chance(30) { rng.below(end.max(1)) } else { 0 },
-            wall_offset_ms: wall_offset(rng),
-            drift_ppm: drift(rng),
-            small_schema: i > 0 && rng.chance(20),
-            config: if mixed { config(rng) } else { same.clone() },
+        let members = (0..n).map(|i| {
+            let starts_at = if i > 0 && rng.chance(30) { rng.below(end.max(1)) } else { 0 };
+            let (wall_offset_ms, drift_ppm) = (wall_offset(rng), drift(rng));
+            let small_schema = i > 0 && rng.chance(20);
+            let config = if mixed { config(rng) } else { same.clone() };
+            Member {
+                starts_at: if may(Fault::Late) { starts_at } else { 0 },
+                wall_offset_ms: if may(Fault::Skew) { wall_offset_ms } else { 0 },
+                drift_ppm: if may(Fault::Drift) { drift_ppm } else { 0 },
+                small_schema: may(Fault::Versions) && small_schema,
+                config: if may(Fault::Settings) { config } else { Config::default() },
+            }
         });
         let members = members.collect();
-        let links = topology(rng, n);
-        Self { seed, members, links, quality: quality(rng), given_up: 2, actions, bug: None }
+        let links = topology(rng, n, may(Fault::Topology));
+        let quality = without(quality(rng), &setup.faults);
+        let given_up = if may(Fault::Rollback) { 2 } else { 0 };
+        let relaxed = rng.pick(&[0, 30, 70, 100]);
+        let relaxed = if may(Fault::Unsynced) { relaxed } else { 0 };
+        Self { seed, members, links, quality, given_up, relaxed, actions, bug: setup.bug }
     }
 }
 
@@ -126,13 +195,17 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
     kinds.extend([Kind::Burst, Kind::Burst, Kind::Probe, Kind::Verify]);
     if faulty {
         let faults = [
-            (Kind::Fault, 4),
+            (Kind::Crash, 3),
+            (Kind::RollBack, 1),
             (Kind::Kill, 2),
+            (Kind::PowerCut, 2),
             (Kind::Cut, 3),
             (Kind::CutOneWay, 1),
-            (Kind::Break, 3),
+            (Kind::Break, 2),
+            (Kind::Flap, 1),
             (Kind::Away, 1),
             (Kind::Clock, 1),
+            (Kind::StopClock, 1),
         ];
         for (kind, weight) in faults {
             if rng.chance(70) {
@@ -194,14 +267,49 @@ fn quality(rng: &mut Rng) -> Quality {
         delay_min,
         delay_max: delay_min + rng.pick(&[0, 5, 60, 2_000]),
         reorders: rng.chance(30),
+        bytes_per_ms: rng.pick(&[None, None, None, None, Some(10), Some(100)]),
     }
 }
 
-/// Everybody with everybody, a chain, or a star.
-fn topology(rng: &mut Rng, n: usize) -> Vec<LinkId> {
+/// A network with only those of its vices that may be.
+fn without(drawn: Quality, faults: &Faults) -> Quality {
+    let calm = Quality::calm();
+    let delays = faults.has(Fault::Delay);
+    Quality {
+        loss: if faults.has(Fault::Loss) { drawn.loss } else { 0 },
+        repeats: if faults.has(Fault::Repeats) { drawn.repeats } else { 0 },
+        delay_min: if delays { drawn.delay_min } else { calm.delay_min },
+        delay_max: if delays { drawn.delay_max } else { calm.delay_max },
+        reorders: faults.has(Fault::Reorder) && drawn.reorders,
+        bytes_per_ms: drawn.bytes_per_ms.filter(|_| faults.has(Fault::Slow)),
+    }
+}
+
+/// A chain, a star, or the links that devices choose themselves.
+fn topology(rng: &mut Rng, n: usize, odd: bool) -> Vec<LinkId> {
+    let mut links = Vec::new();
+    let odd = odd && n <= ODD_UP_TO;
     match rng.below(4) {
-        0 => (1..n).map(|b| (b - 1, b)).collect(),
-        1 => (1..n).map(|b| (0, b)).collect(),
-        _ => (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).collect(),
+        0 if odd => links.extend((1..n).map(|b| (b - 1, b))),
+        1 if odd => links.extend((1..n).map(|b| (0, b))),
+        _ => neighbour_links(&(0..n).collect::<Vec<_>>(), device, |id| links.push(id)),
+    }
+    links
+}
+
+/// The links between these replicas that their devices keep.
+pub(crate) fn neighbour_links(
+    replicas: &[usize],
+    id_of: impl Fn(usize) -> DeviceId,
+    mut add: impl FnMut(LinkId),
+) {
+    let by_id: std::collections::BTreeMap<DeviceId, usize> =
+        replicas.iter().map(|i| (id_of(*i), *i)).collect();
+    for (id, i) in &by_id {
+        for other in neighbours(id, by_id.keys().copied()) {
+            if *i < by_id[&other] {
+                add(link_of(*i, by_id[&other]).0);
+            }
+        }
     }
 }

@@ -44,6 +44,11 @@ pub(crate) struct Replica {
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) wishes: VecDeque<Wish>,
     pub(crate) fate: Option<Fate>,
+    /// What is to be done once what is visible is durable.
+    pub(crate) held: Vec<Effect>,
+    /// When its wall clock stands still, and for how long it did before.
+    stopped: std::ops::Range<u64>,
+    stood_ms: u64,
     pub(crate) mine: Mine,
     /// What it means to own, as far as that is durable.
     pub(crate) mine_durable: Mine,
@@ -57,10 +62,17 @@ pub(crate) struct Replica {
     starts: u64,
 }
 
+/// The device of the replica with this index.
+pub(crate) fn device(index: usize) -> DeviceId {
+    let mut id = [0; 32];
+    let [.., high, low] = (index + 1).to_be_bytes();
+    id.chunks_exact_mut(2).for_each(|two| two.copy_from_slice(&[high, low]));
+    DeviceId(id)
+}
+
 impl Replica {
     pub(crate) fn new(index: usize, member: Member, bug: Option<Bug>) -> Self {
-        let n = u8::try_from(index + 1).unwrap_or(u8::MAX);
-        let id = DeviceId([n; 32]);
+        let id = device(index);
         Self {
             id,
             schema: models::schema(member.small_schema),
@@ -72,6 +84,9 @@ impl Replica {
             inbox: VecDeque::new(),
             wishes: VecDeque::new(),
             fate: None,
+            held: vec![],
+            stopped: 0..0,
+            stood_ms: 0,
             mine: Mine::new(),
             mine_durable: Mine::new(),
             durable: State::default(),
@@ -85,11 +100,21 @@ impl Replica {
 
     /// The replica's clocks when the world's shows `ms`.
     pub(crate) fn now(&self, ms: u64) -> Now {
-        let drift = i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(self.member.drift_ppm);
+        let stood = self.stood_ms + ms.min(self.stopped.end).saturating_sub(self.stopped.start);
+        let signed = |ms| i64::try_from(ms).unwrap_or(i64::MAX);
+        let drift = signed(ms).saturating_mul(self.member.drift_ppm);
         let offset = self.member.wall_offset_ms.saturating_add(drift / 1_000_000);
         Now {
-            wall_ms: (EPOCH_MS + ms).saturating_add_signed(offset),
+            wall_ms: (EPOCH_MS + ms - stood).saturating_add_signed(offset),
             steady_ms: ms + 7_919 * (self.index + 1),
+        }
+    }
+
+    /// The wall clock stands still from one time to another, unless it does already.
+    pub(crate) fn stop_clock(&mut self, from: u64, until: u64) {
+        if self.stopped.end <= from {
+            self.stood_ms += self.stopped.end - self.stopped.start;
+            self.stopped = from..until;
         }
     }
 
@@ -115,9 +140,10 @@ impl Replica {
         self.note_durable();
     }
 
-    /// Loses everything that is not durable.
+    /// The process dies: what it did not commit is lost, and what it meant to do after the next sync.
     pub(crate) fn crash(&mut self) {
         self.engine = None;
+        self.held.clear();
         self.inbox.clear();
         self.wishes.clear();
         self.timer_at = None;
@@ -206,6 +232,7 @@ impl Replica {
         };
         match kind {
             Kind::Burst => workload::burst(desk, rng)?,
+            Kind::Small => workload::small(desk, rng)?,
             _ => workload::write(desk, rng)?,
         }
         self.store.set_local(false);

@@ -54,14 +54,16 @@ impl World {
             return Ok(());
         }
         self.note_batch(i, inputs.len(), wishes.len());
-        if let Some((_, seed)) = wishes.first().filter(|_| self.rng.chance(10)) {
+        let rehearses = self.plan.given_up > 0 && self.rng.chance(10);
+        if let Some((_, seed)) = wishes.first().filter(|_| rehearses) {
             self.count("given up alone");
             let done = self.replicas[i].rehearse(seed ^ 1, self.now);
             done.map_err(|what| self.violation(Rule::Write, what))?;
         }
+        let relaxed = wishes.is_empty() && self.rng.chance(self.plan.relaxed) && !self.calm;
         let done = self.replicas[i].run(inputs, wishes, self.plan.given_up, self.now);
         let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
-        self.meet_fate(i, batch)?;
+        self.meet_fate(i, batch, relaxed)?;
         self.check_busy(i, idle)?;
         let replica = &self.replicas[i];
         if !replica.inbox.is_empty() || !replica.wishes.is_empty() {
@@ -90,7 +92,7 @@ impl World {
         Ok(())
     }
 
-    fn meet_fate(&mut self, i: usize, batch: Batch) -> Result<(), Violation> {
+    fn meet_fate(&mut self, i: usize, batch: Batch, relaxed: bool) -> Result<(), Violation> {
         let mut fate = self.replicas[i].fate.take();
         if batch.aborted {
             fate = Some(Fate::RolledBack);
@@ -100,6 +102,7 @@ impl World {
         }
         let early = self.plan.bug == Some(Bug::AcknowledgeBeforeCommit);
         match fate {
+            None if relaxed => self.make_visible(i, batch, early),
             None => {
                 let effects = self.commit(i, batch)?;
                 self.release(i, effects)
@@ -128,6 +131,34 @@ impl World {
         }
     }
 
+    /// Makes a batch of what others wrote visible. What follows from it is done once it is durable.
+    fn make_visible(&mut self, i: usize, batch: Batch, early: bool) -> Result<(), Violation> {
+        self.count("visible before it was durable");
+        let replica = &mut self.replicas[i];
+        replica.store.commit_relaxed();
+        if replica.held.is_empty() {
+            let pause = self.rng.below(30);
+            self.schedule(self.now + pause, Event::Sync(i));
+        }
+        self.check_after(i, &[])?;
+        if early {
+            return self.release(i, batch.effects);
+        }
+        self.replicas[i].held.extend(batch.effects);
+        Ok(())
+    }
+
+    /// Makes durable what is visible, and does what waited for it.
+    pub(crate) fn sync(&mut self, i: usize) -> Result<(), Violation> {
+        if !self.replicas[i].is_up() {
+            return Ok(());
+        }
+        self.replicas[i].store.commit();
+        self.replicas[i].note_durable();
+        let held = std::mem::take(&mut self.replicas[i].held);
+        self.release(i, held)
+    }
+
     /// Makes a batch durable, writes it into the ledger, and lets the checkers look.
     fn commit(&mut self, i: usize, batch: Batch) -> Result<Vec<Effect>, Violation> {
         self.replicas[i].store.commit();
@@ -137,7 +168,9 @@ impl World {
         }
         let written: Vec<Dot> = batch.written.iter().map(|(dot, _)| *dot).collect();
         self.check_after(i, &written)?;
-        Ok(batch.effects)
+        let mut effects = std::mem::take(&mut self.replicas[i].held);
+        effects.extend(batch.effects);
+        Ok(effects)
     }
 
     /// Enters a change set into the ledger.
@@ -155,6 +188,17 @@ impl World {
         entered.map_err(|error| self.violation(Rule::Write, format!("{dot:?}: {error}")))
     }
 
+    /// The power fails: what was only visible is gone, and the machine starts again.
+    pub(crate) fn cut_power(&mut self, i: usize) {
+        self.count("power cuts");
+        self.trace.line(self.now, || format!("the power of {i} fails"));
+        if self.replicas[i].store.cut_power() {
+            self.count("power cuts that took something");
+            self.lost_power(i);
+        }
+        self.crash(i);
+    }
+
     pub(crate) fn crash(&mut self, i: usize) {
         self.trace.note(&[self.now, 3, i as u64]);
         self.trace.line(self.now, || format!("{i} crashes"));
@@ -169,6 +213,7 @@ impl World {
         let replica = &mut self.replicas[i];
         replica.store.rollback();
         replica.mine = replica.mine_durable.clone();
+        replica.held.clear();
         if let Some(engine) = &mut replica.engine {
             engine.rolled_back(&replica.store);
         }

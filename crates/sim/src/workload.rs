@@ -60,6 +60,16 @@ pub fn burst(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     Ok(())
 }
 
+/// One shared record, created or edited.
+pub fn small(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+    let key = key(rng.below(KEYS));
+    let fields = vec![(NAME, Value::Text(format!("t{}", rng.below(1_000_000))))];
+    match record(desk, NOTE, &key).is_alive() {
+        true => desk.set(NOTE, &key, fields),
+        false => desk.create(NOTE, &key, fields),
+    }
+}
+
 fn knows(desk: &Desk<'_>, model: ModelId) -> bool {
     desk.schema.model(model).is_some()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use driftless_core::engine::Input;
-use driftless_core::id::LibraryId;
+use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::message::Envelope;
 
 use crate::check::Checker;
@@ -12,6 +12,7 @@ use crate::network::{Frame, LinkId, Network, Quality, Side, replica_at};
 use crate::plan::Plan;
 use crate::replica::Replica;
 use crate::rng::Rng;
+use crate::scale::Following;
 use crate::trace::Trace;
 use crate::violation::{Rule, Violation};
 
@@ -36,6 +37,10 @@ pub(crate) enum Event {
     Down(LinkId, Side, u64),
     /// A connection over which nothing came is given up.
     Dead(LinkId, u64),
+    /// A connection breaks.
+    Break(LinkId),
+    /// What a replica made visible is made durable.
+    Sync(usize),
     /// A frame arrives.
     Frame(Frame),
 }
@@ -46,6 +51,7 @@ pub struct World {
     pub(crate) now: u64,
     pub(crate) rng: Rng,
     pub(crate) replicas: Vec<Replica>,
+    by_id: BTreeMap<DeviceId, usize>,
     pub(crate) network: Network,
     pub(crate) quality: Quality,
     pub(crate) ledger: Ledger,
@@ -56,6 +62,7 @@ pub struct World {
     pub(crate) calm: bool,
     pub(crate) converged_ms: Option<u64>,
     pub(crate) library: LibraryId,
+    pub(crate) following: Following,
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
 }
@@ -106,8 +113,9 @@ impl World {
         let mut world = Self {
             now: 0,
             rng: Rng::new(plan.seed ^ 0xabcd),
+            by_id: replicas.iter().enumerate().map(|(i, replica)| (replica.id, i)).collect(),
             replicas,
-            network: Network::new(n, &plan.links),
+            network: Network::new(&plan.links),
             quality: plan.quality.clone(),
             ledger: Ledger::default(),
             checker: Checker::new(n),
@@ -116,6 +124,7 @@ impl World {
             calm: false,
             converged_ms: None,
             library: LibraryId(uuid::Uuid::from_bytes([7; 16])),
+            following: Following::default(),
             events: BTreeMap::new(),
             scheduled: 0,
             plan,
@@ -175,6 +184,8 @@ impl World {
             Event::Up(link, side, connection) => self.up(link, side, connection),
             Event::Down(link, side, connection) => self.down(link, side, connection),
             Event::Dead(link, connection) => self.dead(link, connection),
+            Event::Break(link) => self.break_link(link),
+            Event::Sync(i) => self.sync(i)?,
             Event::Frame(frame) => self.arrive(frame)?,
         }
         Ok(())
@@ -195,7 +206,8 @@ impl World {
         if link.ends[frame.to] != Some(frame.connection) {
             return Ok(());
         }
-        let from = self.replicas[replica_at(frame.link, 1 - frame.to)].id;
+        let sender = replica_at(frame.link, 1 - frame.to);
+        let from = self.replicas[sender].id;
         let to = replica_at(frame.link, frame.to);
         let envelope = Envelope::decode(&frame.bytes)
             .map_err(|error| self.violation(Rule::Peace, format!("a frame is refused: {error}")))?;
@@ -204,8 +216,14 @@ impl World {
         }
         self.trace.note(&[self.now, to as u64]);
         self.trace.mix(&frame.bytes);
+        self.follow_arrived(sender, to, &envelope.message);
         self.post(to, Input::Message(from, envelope.message));
         Ok(())
+    }
+
+    /// The replica of a device.
+    pub(crate) fn replica_of(&self, device: &DeviceId) -> Option<usize> {
+        self.by_id.get(device).copied()
     }
 
     /// The replicas that still take part.

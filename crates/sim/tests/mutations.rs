@@ -2,7 +2,7 @@
 //! is there for it, within a few seeds.
 
 use driftless_sim::bug::Bug;
-use driftless_sim::plan::Plan;
+use driftless_sim::plan::{Plan, Setup};
 use driftless_sim::violation::Rule;
 use driftless_sim::world::run;
 
@@ -12,7 +12,7 @@ const SEEDS: u64 = 40;
 /// The promise that the bug breaks in the first run that shows it.
 fn found(bug: Bug) -> Option<(u64, Rule)> {
     (0..SEEDS).find_map(|seed| {
-        let plan = Plan { bug: Some(bug), ..Plan::random(seed, None) };
+        let plan = Plan { bug: Some(bug), ..Plan::random(seed, &Setup::default()) };
         Some((seed, run(plan, false).violation?.rule))
     })
 }
@@ -52,7 +52,7 @@ fn pages_without_tombstones_are_found() {
 
 #[test]
 fn a_commit_that_is_not_durable_is_found() {
-    must_be_found(Bug::LostCommit, &[Rule::Grows]);
+    must_be_found(Bug::LostCommit, &[Rule::Grows, Rule::Own]);
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use driftless_core::engine::Config;
 use driftless_sim::network::Quality;
-use driftless_sim::plan::{Kind, Plan};
+use driftless_sim::plan::{Kind, Plan, Setup};
 use driftless_sim::world::{Counts, run};
 
 /// Runs seeds on all processors and adds up what happened in them.
-fn run_all(seeds: std::ops::Range<u64>, replicas: Option<usize>) -> Counts {
+fn run_all(seeds: std::ops::Range<u64>, setup: &Setup) -> Counts {
     let next = AtomicU64::new(seeds.start);
     let counts = Mutex::new(BTreeMap::new());
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
@@ -22,7 +22,7 @@ fn run_all(seeds: std::ops::Range<u64>, replicas: Option<usize>) -> Counts {
                     if seed >= seeds.end {
                         return;
                     }
-                    let report = run(Plan::random(seed, replicas), false);
+                    let report = run(Plan::random(seed, setup), false);
                     assert_eq!(report.violation, None, "seed {seed}");
                     let mut all = counts.lock().expect("no seed broke a promise");
                     for (what, count) in report.counts {
@@ -37,7 +37,7 @@ fn run_all(seeds: std::ops::Range<u64>, replicas: Option<usize>) -> Counts {
 
 #[test]
 fn no_promise_is_broken() {
-    let counts = run_all(0..SEEDS, None);
+    let counts = run_all(0..SEEDS, &Setup::default());
     // Runs that never meet the rare paths show nothing.
     for what in RARE {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "{what} never happened");
@@ -46,7 +46,7 @@ fn no_promise_is_broken() {
 
 const SEEDS: u64 = 300;
 
-const RARE: [&str; 24] = [
+const RARE: [&str; 29] = [
     "crashes after the commit",
     "crashes before the commit",
     "rolled back",
@@ -57,6 +57,11 @@ const RARE: [&str; 24] = [
     "one-way cuts",
     "away",
     "left for ever",
+    "flaps",
+    "clocks stopped",
+    "visible before it was durable",
+    "power cuts that took something",
+    "frames lost",
     "batches of several",
     "pull",
     "owned_pull",
@@ -77,8 +82,8 @@ const RARE: [&str; 24] = [
 #[test]
 fn without_faults_everything_is_everywhere_at_once() {
     for seed in 0..60 {
-        let mut plan = Plan::random(seed, None);
-        (plan.quality, plan.given_up) = (Quality::calm(), 0);
+        let mut plan = Plan::random(seed, &Setup::default());
+        (plan.quality, plan.given_up, plan.relaxed) = (Quality::calm(), 0, 0);
         plan.actions.retain(|action| matches!(action.kind, Kind::Write | Kind::Burst));
         for member in &mut plan.members {
             let page_rows = member.config.page_rows;
@@ -92,26 +97,51 @@ fn without_faults_everything_is_everywhere_at_once() {
 }
 
 #[test]
+fn nor_among_so_many_that_each_has_links_with_some_only() {
+    run_all(0..2, &Setup { devices: Some(25), ..Setup::default() });
+}
+
+/// What may not go wrong does not.
+#[test]
+fn faults_are_switched_one_by_one() {
+    let setup =
+        |list: &str| Setup { faults: list.parse().expect("a list of faults"), ..Setup::default() };
+    let none = run_all(0..40, &setup("none"));
+    let faults = ["kills", "cuts", "breaks", "frames lost", "power cuts", "rolled back", "flaps"];
+    for what in faults {
+        assert_eq!(none.get(what), None, "{what}");
+    }
+    let crashes = run_all(0..40, &setup("crash,loss"));
+    assert!(crashes.contains_key("kills") && crashes.contains_key("frames lost"));
+    assert!(!crashes.contains_key("cuts") && !crashes.contains_key("power cuts"));
+}
+
+#[test]
 fn nor_among_more_replicas() {
-    run_all(0..10, Some(8));
+    run_all(0..10, &Setup { devices: Some(9), ..Setup::default() });
 }
 
 /// Seeds that found something, under the plans of their day.
 #[test]
 fn seeds_that_broke_a_promise_hold_now() {
     for seed in [0, 5, 210, 380, 651, 775, 1595, 5963] {
-        assert_eq!(run(Plan::random(seed, None), false).violation, None, "seed {seed}");
+        assert_eq!(
+            run(Plan::random(seed, &Setup::default()), false).violation,
+            None,
+            "seed {seed}"
+        );
     }
 }
 
 #[test]
 fn a_seed_is_a_run() {
     for seed in [1, 2, 3] {
-        let [one, two] = [false, true].map(|trace| run(Plan::random(seed, None), trace));
+        let [one, two] =
+            [false, true].map(|trace| run(Plan::random(seed, &Setup::default()), trace));
         assert_eq!(one.trace_hash, two.trace_hash);
         assert_eq!(one.counts, two.counts);
         assert!(one.lines.is_empty() && !two.lines.is_empty());
     }
-    let [a, b] = [4, 5].map(|seed| run(Plan::random(seed, None), false).trace_hash);
+    let [a, b] = [4, 5].map(|seed| run(Plan::random(seed, &Setup::default()), false).trace_hash);
     assert_ne!(a, b);
 }

@@ -81,8 +81,11 @@ impl Engine {
 
     pub(super) fn send_digests<S: Store>(&mut self, store: &S, id: DeviceId, ask: bool) {
         if self.is_ready(&id) {
-            let report =
-                DigestReport { ask, state: self.state(store), digests: store.digests().clone() };
+            let report = DigestReport {
+                ask,
+                state: self.state(store).hash(),
+                digests: store.digests().clone(),
+            };
             self.send(vec![id], Message::Digest(report));
         }
     }
@@ -91,7 +94,7 @@ impl Engine {
         if report.ask {
             self.send_digests(store, id, false);
         }
-        if report.state != self.state(store) {
+        if report.state != self.state(store).hash() {
             return self.event(Event::NotComparable { peer: id });
         }
         let differ = differing(store.digests(), &report.digests);

@@ -129,7 +129,7 @@ mod tests {
             Message::Void { device: ME, life, target: 9 },
             Message::Digest(DigestReport {
                 ask: true,
-                state: state.clone(),
+                state: state.hash(),
                 digests: Digests::from([(ModelId(1), Digest { rows: 1, sum: 2 })]),
             }),
             Message::Membership(vec![Bytes::from_static(b"cert")]),

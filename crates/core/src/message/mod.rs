@@ -101,8 +101,9 @@ pub struct Page {
 pub struct DigestReport {
     /// Whether the receiver should answer with its own.
     pub ask: bool,
-    /// The state that the digests are of.
-    pub state: State,
+    /// The [`State::hash`] of the state that the digests are of: among many devices the state itself
+    /// would be most of what is ever sent.
+    pub state: Hash,
     /// The digests.
     pub digests: Digests,
 }

@@ -12,7 +12,7 @@ use crate::limits::{MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, MAX_SETS};
 use crate::page::Cursor;
 use crate::schema::ModelId;
 use crate::store::Session;
-use crate::version::{Life, OwnedHead, OwnedVector, Vector};
+use crate::version::{Hash, Life, OwnedHead, OwnedVector, Vector};
 
 impl Hello {
     pub(super) fn encode(&self, w: &mut Writer) {
@@ -44,6 +44,13 @@ impl State {
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self { shared: Vector::decode(r)?, owned: OwnedVector::decode(r)? })
+    }
+
+    /// Stands for the state: equal exactly where states are.
+    pub fn hash(&self) -> Hash {
+        let mut w = Writer::new();
+        self.encode(&mut w);
+        *blake3::hash(w.as_bytes()).as_bytes()
     }
 }
 
@@ -153,7 +160,7 @@ impl Page {
 impl DigestReport {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.u8(self.ask.into());
-        self.state.encode(w);
+        w.raw(&self.state);
         w.count(self.digests.len());
         for (model, digest) in &self.digests {
             w.u32_le(model.0);
@@ -164,7 +171,7 @@ impl DigestReport {
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let ask = flag(r, "ask")?;
-        let state = State::decode(r)?;
+        let state = r.array("a state's hash")?;
         let mut digests = Digests::new();
         for _ in 0..r.items(65_536, 20, "digests")? {
             let model = ModelId(r.u32_le("a model id")?);

@@ -38,7 +38,7 @@ fn every_kind() -> Vec<Message> {
         page(1, Cursor::after(0), Cursor::after(1), rows),
         Message::Covered { id: 1 },
         Message::Void { device: device(2), life: LIFE, target: 9 },
-        Message::Digest(DigestReport { ask: true, state: state.clone(), digests: Digests::new() }),
+        Message::Digest(DigestReport { ask: true, state: state.hash(), digests: Digests::new() }),
         Message::Ping { token: 4 },
         Message::Pong { token: 4, clock_ms: 5, state },
         Message::Unknown { kind: 200 },
@@ -441,7 +441,7 @@ fn digests_are_compared_only_where_states_are_equal() {
     table.nodes[1].events.clear();
     let (state, digests) = (table.nodes[0].state(), table.nodes[0].store.digests().clone());
     let report = |state: &State, digests: &Digests, ask| {
-        Message::Digest(DigestReport { ask, state: state.clone(), digests: digests.clone() })
+        Message::Digest(DigestReport { ask, state: state.hash(), digests: digests.clone() })
     };
     table.say(0, 1, &report(&state, &digests, true));
     assert_eq!(table.names(1, 0), ["digest"]);
