@@ -76,6 +76,7 @@ async fn handshake(
     let conn = match tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
         Ok(Ok(conn)) => conn,
         Ok(Err(error)) => {
+            // Who that was is not known yet: it learns the reason, and so do we when we dial it.
             tracing::debug!(%error, "a connection was not accepted");
             return None;
         }

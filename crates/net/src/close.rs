@@ -1,6 +1,7 @@
 //! Why connections are closed: a code for the program and words for people.
 
-use iroh::endpoint::{Connection, ConnectionError, VarInt};
+use driftless_core::message::ENVELOPE_VERSION;
+use iroh::endpoint::{Connection, ConnectionError, TransportErrorCode, VarInt};
 
 /// Code of a closed connection. The numbers are part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +30,13 @@ pub(crate) enum Close {
     OtherLibrary = 11,
 }
 
+/// What a side says within the handshake that speaks no protocol that the dialler offers: the TLS
+/// alert `no_application_protocol` (RFC 7301). As the protocol's name carries the major version, that
+/// is what differs.
+const NO_COMMON_PROTOCOL: u8 = 120;
+
 /// Longest text that is taken over from another device's last words, in characters.
-const MAX_WORDS: usize = 200;
+const MAX_WORDS: usize = 240;
 
 impl Close {
     pub(crate) fn code(self) -> VarInt {
@@ -47,9 +53,25 @@ impl Close {
     }
 }
 
+/// Whether two sides found that they speak no version of the protocol in common.
+pub(crate) fn is_other_version(error: &ConnectionError) -> bool {
+    let code = TransportErrorCode::crypto(NO_COMMON_PROTOCOL);
+    match error {
+        ConnectionError::ConnectionClosed(close) => close.error_code == code,
+        ConnectionError::TransportError(error) => error.code == code,
+        ConnectionError::VersionMismatch => true,
+        _ => false,
+    }
+}
+
 /// Why a connection ended, for people.
 pub(crate) fn words(error: &ConnectionError) -> String {
     match error {
+        error if is_other_version(error) => format!(
+            "it speaks another major version of the protocol than this device, which speaks \
+             version {ENVELOPE_VERSION}: nothing is exchanged and nothing is lost until driftless is \
+             updated on the older of the two"
+        ),
         ConnectionError::ApplicationClosed(close) if !close.reason.is_empty() => {
             format!("closed by the peer: {}", printable(&close.reason))
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_core::id::DeviceId;
-use iroh::endpoint::ConnectError;
+use iroh::endpoint::{ConnectError, ConnectingError};
 use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr};
 
 use crate::close;
@@ -58,7 +58,11 @@ pub(crate) fn target(peer: &DeviceId, addrs: &[SocketAddr]) -> Option<EndpointAd
 
 fn connect_words(error: &ConnectError) -> String {
     match error {
-        ConnectError::Connection { source, .. } => close::words(source),
+        ConnectError::Connection { source, .. }
+        | ConnectError::Connecting {
+            source: ConnectingError::ConnectionError { source, .. },
+            ..
+        } => close::words(source),
         other => other.to_string(),
     }
 }

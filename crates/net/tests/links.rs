@@ -7,8 +7,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{Members, Node, PATIENCE, Seen, device, loopback, pair, up_now};
+use common::{Members, Node, PATIENCE, Seen, device, loopback, pair, secret, up_now};
 use driftless_net::{Class, SendError};
+use iroh::endpoint::{ConnectError, ConnectingError, ConnectionError, PortmapperConfig, presets};
+use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_is_closed_before_anything_is_read() {
@@ -248,4 +250,55 @@ async fn a_device_on_all_interfaces_tells_real_addresses() {
     println!("{addrs:?}");
     assert!(!addrs.is_empty());
     node.stop().await;
+}
+
+/// Endpoints of a later major version: they know no protocol of this one.
+async fn later(n: u8) -> Endpoint {
+    Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .portmapper_config(PortmapperConfig::Disabled)
+        .clear_ip_transports()
+        .bind_addr(loopback())
+        .unwrap()
+        .secret_key(SecretKey::from_bytes(&secret(n)))
+        .alpns(vec![b"driftless/2".to_vec()])
+        .bind()
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn major_versions_that_differ_part_in_words() {
+    let a = Node::start(1, Members::of(&[1, 2])).await;
+    let later = later(2).await;
+    let accepting = later.clone();
+    let serving = tokio::spawn(async move {
+        while let Some(incoming) = accepting.accept().await {
+            assert!(incoming.await.is_err(), "no protocol in common");
+        }
+    });
+    let routes = BTreeMap::from([(device(2), later.bound_sockets())]);
+    a.net.set_routes(routes);
+    let deadline = Instant::now() + PATIENCE;
+    let failure = loop {
+        if let Some(failure) = a.net.last_failure(&device(2)) {
+            break failure;
+        }
+        assert!(Instant::now() < deadline, "the older one hears why");
+        tokio::task::yield_now().await;
+    };
+    assert!(failure.contains("another major version of the protocol"), "{failure}");
+    assert!(failure.contains("version 1") && failure.contains("updated"), "{failure}");
+    // The other way round the later one hears the same of the transport, within the handshake.
+    let id = EndpointId::from_bytes(&a.id().0).unwrap();
+    let to = EndpointAddr::from_parts(id, [TransportAddr::Ip(a.addr())]);
+    let refused = later.connect(to, b"driftless/2").await.expect_err("no protocol in common");
+    let ConnectError::Connecting { source, .. } = refused else { panic!("{refused:?}") };
+    let ConnectingError::ConnectionError { source, .. } = source else { panic!("{source:?}") };
+    let ConnectionError::ConnectionClosed(close) = source else { panic!("{source:?}") };
+    assert_eq!(u64::from(close.error_code), 0x100 + 120);
+    assert!(a.log.seen().is_empty(), "{:?}", a.log.seen());
+    a.stop().await;
+    later.close().await;
+    serving.await.unwrap();
 }

@@ -36,6 +36,7 @@ pub(super) fn status(status: &StatusReport, colour: bool) -> String {
     if !status.peers.is_empty() {
         out.push('\n');
         out.push_str(&peers(&status.peers, colour));
+        out.push_str(&reasons(&status.peers));
     }
     out.push('\n');
     let counts = status.counts.iter().map(|(model, rows)| format!("{model} {}", count(*rows)));
@@ -104,6 +105,16 @@ fn peers(peers: &[PeerState], colour: bool) -> String {
         ]);
     }
     table.render(true, colour)
+}
+
+/// Why there is no link with those who are away.
+fn reasons(peers: &[PeerState]) -> String {
+    let away = peers.iter().filter(|peer| !peer.online && !peer.paused);
+    let reason = |peer: &PeerState| {
+        let why = peer.last_failure.as_ref()?;
+        Some(format!("{} cannot be reached: {}\n", plain(&peer.name), plain(why)))
+    };
+    away.filter_map(reason).collect()
 }
 
 fn clock(offset_ms: i64) -> String {

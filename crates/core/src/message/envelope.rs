@@ -42,6 +42,11 @@ impl Message {
 }
 
 impl Envelope {
+    /// The major version that a frame says to be of, whatever else is in it.
+    pub fn version_of(frame: &[u8]) -> Option<u8> {
+        frame.first().copied()
+    }
+
     /// Reads a frame. Nothing is allocated beyond what the limits allow.
     pub fn decode(frame: &Bytes) -> Result<Self, CodecError> {
         if frame.len() > MAX_FRAME_BYTES {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use driftless_core::codec::CodecError;
 use driftless_core::engine::{Input, Now};
 use driftless_core::id::DeviceId;
-use driftless_core::message::{Envelope, Message, Refusal};
+use driftless_core::message::{ENVELOPE_VERSION, Envelope, Message, Refusal};
 use driftless_net::{Class, NetEvent, SendError};
 
 use super::Writer;
@@ -60,7 +61,7 @@ impl Writer {
                 (Refusal::Protocol, "the message names another sender".to_owned())
             }
             Ok(envelope) => return self.take(Input::Message(peer, envelope.message), now),
-            Err(error) => (Refusal::Protocol, format!("the message cannot be read: {error}")),
+            Err(error) => unreadable(frame, &error),
         };
         let (refusal, text) = refusal;
         tracing::warn!(%peer, text, "a message is refused");
@@ -197,6 +198,20 @@ impl Writer {
             routes.insert(device, known.into_iter().collect());
         }
         Ok(routes)
+    }
+}
+
+/// Why a frame is refused that cannot be read.
+fn unreadable(frame: &Bytes, error: &CodecError) -> (Refusal, String) {
+    match Envelope::version_of(frame) {
+        Some(version) if version != ENVELOPE_VERSION => {
+            let words = format!(
+                "version {version} of the protocol is not spoken by a device that speaks version \
+                 {ENVELOPE_VERSION}: update driftless on the older of the two"
+            );
+            (Refusal::Version, words)
+        }
+        _ => (Refusal::Protocol, format!("the message cannot be read: {error}")),
     }
 }
 
