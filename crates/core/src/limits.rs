@@ -26,3 +26,5 @@ pub const MAX_PAGE_ROWS: usize = 16_384;
 pub const MAX_TEXT_BYTES: usize = 1_024;
 /// Certificates in one `Membership` message.
 pub const MAX_CERTS: usize = 4_096;
+/// Buckets in one answer of a reconcile.
+pub const MAX_BUCKETS: usize = 1_024;

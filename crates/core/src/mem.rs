@@ -11,15 +11,17 @@ use bytes::Bytes;
 
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
-use crate::digest::{Digests, OwnedChecksum, shared_checksum};
+use crate::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
 use crate::id::{DeviceId, Dot, RecordKey, Seq};
 use crate::merge::Lost;
 use crate::page::{Cursor, PageModel, PageReader, PageWriter};
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
-use crate::store::{OwnedLane, RowPage, Session, Store};
+use crate::store::{
+    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+};
 use crate::value::{Value, ValueRef};
-use crate::version::{OwnedHead, OwnedVector, Vector};
+use crate::version::{Head, OwnedHead, OwnedVector, Vector};
 
 type Key = (ModelId, RecordKey);
 /// A row's seq and its values, or `None` for a tombstone.
@@ -46,7 +48,10 @@ struct Inner {
     /// The heads of all exact lanes.
     heads: OwnedVector,
     digests: Digests,
-    acknowledged: BTreeMap<DeviceId, (Vector, OwnedVector)>,
+    acknowledged: BTreeMap<DeviceId, Acked>,
+    floors: Floors,
+    /// What a reconcile has brought; empty records say that the peer has none.
+    mirror: BTreeMap<Key, Arc<Record>>,
 }
 
 /// A store in memory. Without [`MemStore::commit`] nothing is durable.
@@ -55,21 +60,44 @@ pub struct MemStore {
     device: DeviceId,
     durable: Inner,
     open: Inner,
-    /// Only ever appended to, or cut back by a rollback.
+    /// Appended to, cut back by a rollback, and thinned out by a commit behind a pruning.
     log: Vec<ChangeSet>,
     lost: Vec<(Key, Lost, Dot)>,
+    /// What is kept for peers that compare.
+    pins: BTreeMap<DeviceId, Inner>,
 }
 
 impl MemStore {
     /// An empty store of `device`.
     pub fn new(device: DeviceId) -> Self {
         let (durable, open) = (Inner::default(), Inner::default());
-        Self { device, durable, open, log: Vec::new(), lost: Vec::new() }
+        let (log, lost, pins) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { device, durable, open, log, lost, pins }
     }
 
     /// Makes what was written durable.
     pub fn commit(&mut self) {
+        if self.open.floors != self.durable.floors {
+            let floors = &self.open.floors;
+            self.log.retain(|set| !is_pruned(floors, set));
+            self.open.logged = self.log.len();
+        }
         self.durable = self.open.clone();
+    }
+
+    /// The process ends: what was not committed is lost, and so is what was kept for peers.
+    pub fn crash(&mut self) {
+        self.rollback();
+        self.pins.clear();
+    }
+
+    /// Forgets the log and what peers have acknowledged, as if `sync.db` had been deleted.
+    pub fn lose_log(&mut self) {
+        self.open.acknowledged.clear();
+        for (origin, head) in self.open.vector.iter() {
+            self.open.floors.insert(*origin, head.seq);
+        }
+        self.commit();
     }
 
     /// Forgets what was written since the last commit.
@@ -138,6 +166,22 @@ impl MemStore {
             }
         }
     }
+}
+
+fn is_pruned(floors: &Floors, set: &ChangeSet) -> bool {
+    let dot = set.dot();
+    floors.get(&dot.origin).is_some_and(|floor| dot.seq <= *floor)
+}
+
+/// The records of a model within a range.
+fn within<'a>(
+    records: &'a BTreeMap<Key, Arc<Record>>,
+    model: ModelId,
+    range: &'a KeyRange,
+) -> impl Iterator<Item = (&'a RecordKey, &'a Arc<Record>)> {
+    let of_model = records.iter().filter(move |((of, _), _)| *of == model);
+    let in_range = of_model.filter(|((_, key), _)| range.contains(key));
+    in_range.map(|((_, key), record)| (key, record))
 }
 
 fn decode_rows(bytes: &[u8]) -> Vec<(Key, Row)> {
@@ -228,7 +272,9 @@ impl Store for MemStore {
     fn log(&mut self, have: &Vector, max_bytes: usize) -> Result<Vec<ChangeSet>, Infallible> {
         let mut out = Vec::new();
         let mut bytes = 0;
-        for set in self.log.iter().filter(|set| !have.covers(&set.dot())) {
+        let floors = &self.open.floors;
+        let wanted = |set: &&ChangeSet| !have.covers(&set.dot()) && !is_pruned(floors, set);
+        for set in self.log.iter().filter(wanted) {
             bytes += set.bytes().len();
             if bytes > max_bytes && !out.is_empty() {
                 break;
@@ -385,17 +431,188 @@ impl Store for MemStore {
         &self.open.digests
     }
 
-    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)> {
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&Acked> {
         self.open.acknowledged.get(peer)
     }
 
-    fn set_acknowledged(
+    fn set_acknowledged(&mut self, peer: DeviceId, acked: Acked) -> Result<(), Infallible> {
+        self.open.acknowledged.insert(peer, acked);
+        Ok(())
+    }
+
+    fn floors(&self) -> &Floors {
+        &self.open.floors
+    }
+
+    fn prune_log(&mut self, upto: &Floors) -> Result<u64, Infallible> {
+        let before = self.open.floors.clone();
+        for (origin, seq) in upto {
+            assert!(*seq <= self.open.vector.seq(origin), "what is not here cannot be pruned");
+            let floor = self.open.floors.entry(*origin).or_default();
+            *floor = (*floor).max(*seq);
+        }
+        let gone = |set: &&ChangeSet| !is_pruned(&before, set) && is_pruned(upto, set);
+        Ok(self.log.iter().filter(gone).count() as u64)
+    }
+
+    fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, Infallible> {
+        let lane = self.lane_mut(*device);
+        let before = lane.rows.len();
+        let mut floor = lane.state.floor;
+        lane.rows.retain(|_, (seq, fields)| {
+            let goes = fields.is_none() && *seq <= upto;
+            if goes {
+                floor = floor.max(*seq);
+            }
+            !goes
+        });
+        lane.state.floor = floor;
+        Ok((before - lane.rows.len()) as u64)
+    }
+
+    fn pin(&mut self, peer: DeviceId) -> Result<Pinned, Infallible> {
+        let inner = self.durable.clone();
+        let shared = |model: &ModelId| inner.records.keys().any(|(of, _)| of == model);
+        let digests = inner.digests.iter().filter(|(model, _)| shared(model));
+        let digests = digests.map(|(model, digest)| (*model, *digest)).collect();
+        let pinned = Pinned { vector: inner.vector.clone(), digests };
+        self.pins.insert(peer, inner);
+        Ok(pinned)
+    }
+
+    fn is_pinned(&self, peer: &DeviceId) -> bool {
+        self.pins.contains_key(peer)
+    }
+
+    fn unpin(&mut self, peer: &DeviceId) {
+        self.pins.remove(peer);
+    }
+
+    fn pinned_buckets(
         &mut self,
-        peer: DeviceId,
-        shared: &Vector,
-        owned: &OwnedVector,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        rows: u64,
+        max: usize,
+    ) -> Result<Vec<Bucket>, Infallible> {
+        let pin = self.pins.get(peer).expect("something is pinned for the peer");
+        let mut buckets = Vec::new();
+        let mut open = Digest::default();
+        let mut last = None;
+        for (key, record) in within(&pin.records, model, range) {
+            if open.rows >= rows.max(1) {
+                buckets.push(Bucket { upto: last, digest: std::mem::take(&mut open) });
+                if buckets.len() >= max.max(1) {
+                    return Ok(buckets);
+                }
+            }
+            open.add(shared_checksum(model, key, record));
+            last = Some(key.clone());
+        }
+        buckets.push(Bucket { upto: range.upto.clone(), digest: open });
+        Ok(buckets)
+    }
+
+    fn pinned_records(
+        &mut self,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        max_bytes: usize,
+    ) -> Result<RecordPage, Infallible> {
+        let pin = self.pins.get(peer).expect("something is pinned for the peer");
+        let mut records: Vec<(RecordKey, Record)> = Vec::new();
+        let mut bytes = 0_usize;
+        for (key, record) in within(&pin.records, model, range) {
+            if bytes > max_bytes {
+                let upto = records.last().map(|(key, _)| key.clone());
+                return Ok(RecordPage { records, upto });
+            }
+            // About a hundred bytes a version is as exact as the reference needs to be.
+            bytes += 100 * (1 + record.fields.values().map(Vec::len).sum::<usize>());
+            records.push((key.clone(), Record::clone(record)));
+        }
+        Ok(RecordPage { records, upto: range.upto.clone() })
+    }
+
+    fn has_mirror(&self) -> bool {
+        !self.open.mirror.is_empty()
+    }
+
+    fn is_mirrored(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Infallible> {
+        Ok(self.open.mirror.contains_key(&(model, key.clone())))
+    }
+
+    fn put_mirror(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
     ) -> Result<(), Infallible> {
-        self.open.acknowledged.insert(peer, (shared.clone(), owned.clone()));
+        self.open.mirror.insert((model, key.clone()), Arc::new(record.clone()));
+        Ok(())
+    }
+
+    fn mirror_range(
+        &mut self,
+        model: ModelId,
+        range: &KeyRange,
+        records: &[(RecordKey, Record)],
+    ) -> Result<(), Infallible> {
+        let inside = |key: &Key| key.0 == model && range.contains(&key.1);
+        self.open.mirror.retain(|key, _| !inside(key));
+        let ours: Vec<Key> = self.open.records.keys().filter(|key| inside(key)).cloned().collect();
+        for key in ours {
+            self.open.mirror.insert(key, Arc::default());
+        }
+        for (key, record) in records {
+            let key = (model, key.clone());
+            match self.open.records.get(&key) {
+                Some(ours) if **ours == *record => self.open.mirror.remove(&key),
+                _ => self.open.mirror.insert(key, Arc::new(record.clone())),
+            };
+        }
+        Ok(())
+    }
+
+    fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, Infallible> {
+        let mut digest = Digest::default();
+        for (key, record) in within(&self.open.records, model, range) {
+            if !self.open.mirror.contains_key(&(model, key.clone())) {
+                digest.add(shared_checksum(model, key, record));
+            }
+        }
+        for (key, record) in within(&self.open.mirror, model, range) {
+            if **record != Record::default() {
+                digest.add(shared_checksum(model, key, record));
+            }
+        }
+        Ok(digest)
+    }
+
+    fn mirrored(
+        &mut self,
+        after: Option<&(ModelId, RecordKey)>,
+        max: usize,
+    ) -> Result<Vec<(ModelId, RecordKey, Record)>, Infallible> {
+        let behind = self.open.mirror.iter().filter(|(key, _)| after.is_none_or(|a| a < key));
+        let records = behind.take(max).map(|((model, key), record)| {
+            (*model, key.clone(), Record::clone(record))
+        });
+        Ok(records.collect())
+    }
+
+    fn clear_mirror(&mut self) -> Result<(), Infallible> {
+        self.open.mirror.clear();
+        Ok(())
+    }
+
+    fn adopt(&mut self, vector: &Vector) -> Result<(), Infallible> {
+        for (origin, head) in vector.grown_since(&self.open.vector).iter() {
+            self.open.vector.set(*origin, Head { seq: head.seq, hash: head.hash });
+            self.open.floors.insert(*origin, head.seq);
+        }
         Ok(())
     }
 }

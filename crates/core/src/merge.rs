@@ -91,3 +91,51 @@ fn bury(record: &mut Record, covered: &impl Fn(&Dot) -> bool, lost: &mut Vec<Los
     }
     record.fields.retain(|_, versions| !versions.is_empty());
 }
+
+/// What it means that a state lacks a dot which its vector covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absence {
+    /// That it was overwritten or deleted there.
+    Dead,
+    /// Nothing: one of the two states, which have equal vectors, has lost something, and nobody can
+    /// tell which. What either has stays.
+    Unknown,
+}
+
+/// Joins the records of two states, ours into which it goes and another's: a dot that one side lacks
+/// although its vector covers it is dead, any other stays. So the outcome is that of all changes that
+/// are in either state (the join of dot stores in Almeida, Shoker, Baquero, *Delta state replicated
+/// data types*, 2018).
+///
+/// `covers` tells whether the state of each side, ours first, covers a dot. Returns the versions of
+/// ours that were unseen there and are lost to a delete.
+pub fn join(
+    mine: &mut Record,
+    theirs: &Record,
+    covers: [&dyn Fn(&Dot) -> bool; 2],
+    absence: Absence,
+) -> Vec<Lost> {
+    let [here, there] = covers.map(|covers| {
+        move |dot: &Dot| absence == Absence::Dead && covers(dot)
+    });
+    mine.lives.retain(|life, _| theirs.lives.contains_key(life) || !there(life));
+    let unseen = theirs.lives.iter().filter(|(life, _)| !here(life));
+    mine.lives.extend(unseen.map(|(life, hlc)| (*life, *hlc)));
+    for (field, versions) in &mut mine.fields {
+        let others = theirs.versions(*field);
+        versions.retain(|version| {
+            others.iter().any(|other| other.dot == version.dot) || !there(&version.dot)
+        });
+    }
+    for (field, versions) in &theirs.fields {
+        let mine = mine.fields.entry(*field).or_default();
+        for version in versions.iter().filter(|version| !here(&version.dot)) {
+            if let Err(at) = mine.binary_search_by_key(&version.dot, |v| v.dot) {
+                mine.insert(at, version.clone());
+            }
+        }
+    }
+    let mut lost = Vec::new();
+    bury(mine, &|dot: &Dot| covers.iter().any(|covers| covers(dot)), &mut lost);
+    lost
+}

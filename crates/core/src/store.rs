@@ -5,12 +5,14 @@
 //! the store's affair. [`crate::mem::MemStore`] is the reference implementation, the crate
 //! `driftless-store` is the one on SQLite; one conformance suite holds both to the same behaviour.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
-use crate::digest::Digests;
-use crate::id::{DeviceId, Dot, RecordKey, Seq};
+use crate::digest::{Digest, Digests};
+use crate::id::{DeviceId, Dot, Origin, RecordKey, Seq};
 use crate::merge::Lost;
 use crate::page::Cursor;
 use crate::record::Record;
@@ -53,6 +55,64 @@ pub struct RowPage {
     pub count: usize,
     /// Behind the last of them; `Cursor::after(head)` if nothing is left.
     pub next: Cursor,
+}
+
+/// For each origin, the highest seq whose change set is not logged here any more.
+pub type Floors = BTreeMap<Origin, Seq>;
+
+/// What a peer has acknowledged: durable and exact there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Acked {
+    /// The shared lanes.
+    pub shared: Vector,
+    /// The owned lanes.
+    pub owned: OwnedVector,
+    /// When it said so last, Unix milliseconds of this device's wall clock.
+    pub heard_ms: u64,
+}
+
+/// Keys of one model, in the order of their bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeyRange {
+    /// Keys behind this one; all from the first on if there is none.
+    pub after: Option<RecordKey>,
+    /// Keys up to and including this one; all to the last if there is none.
+    pub upto: Option<RecordKey>,
+}
+
+impl KeyRange {
+    /// Whether a key is in the range.
+    pub fn contains(&self, key: &RecordKey) -> bool {
+        self.after.as_ref().is_none_or(|after| after < key)
+            && self.upto.as_ref().is_none_or(|upto| key <= upto)
+    }
+}
+
+/// The shared lanes as they were when a peer began to compare its own with them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pinned {
+    /// Their vector.
+    pub vector: Vector,
+    /// The digests of the shared models.
+    pub digests: Digests,
+}
+
+/// Some neighbouring records of a pinned state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bucket {
+    /// The last key that belongs to it; none if it goes to the last key that there can be.
+    pub upto: Option<RecordKey>,
+    /// The digest of its records.
+    pub digest: Digest,
+}
+
+/// Records of a pinned state, in the order of their keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordPage {
+    /// The records.
+    pub records: Vec<(RecordKey, Record)>,
+    /// Up to where these are all; what `KeyRange::upto` of the question was if nothing is left out.
+    pub upto: Option<RecordKey>,
 }
 
 /// Storage as the engine sees it. All methods may fail with the store's own error, after which the
@@ -140,12 +200,85 @@ pub trait Store {
     fn digests(&self) -> &Digests;
 
     /// What a peer has acknowledged, as far as it was kept.
-    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)>;
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&Acked>;
     /// Keeps a peer's acknowledgement. May be written later than the transaction; it can be lost.
-    fn set_acknowledged(
+    fn set_acknowledged(&mut self, peer: DeviceId, acked: Acked) -> Result<(), Self::Error>;
+
+    /// The highest seqs whose change sets are not logged here any more; an origin of which all are
+    /// logged is left out.
+    fn floors(&self) -> &Floors;
+    /// Forgets the logged change sets at or below `upto`, which is within the vector; the floors rise.
+    /// Floors never fall. Returns how many were forgotten.
+    fn prune_log(&mut self, upto: &Floors) -> Result<u64, Self::Error>;
+    /// Forgets the tombstones of an exact lane at or below `upto`; its floor rises to the highest of
+    /// them. Returns how many were forgotten.
+    fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, Self::Error>;
+
+    // A reconcile, at the side that serves. A pin outlives transactions; it does not outlive the
+    // process.
+
+    /// Keeps the shared lanes as they were after the last commit, for `peer` to compare its own with
+    /// them, in the place of what was kept for it before.
+    fn pin(&mut self, peer: DeviceId) -> Result<Pinned, Self::Error>;
+    /// Whether something is kept for `peer`.
+    fn is_pinned(&self, peer: &DeviceId) -> bool;
+    /// Lets go of what was kept for `peer`, if anything was.
+    fn unpin(&mut self, peer: &DeviceId);
+    /// The records of a range of what is pinned for `peer`, `rows` of them to a bucket, as up to `max`
+    /// buckets. The last bucket reaches `range.upto` if everything of the range is in them.
+    fn pinned_buckets(
         &mut self,
-        peer: DeviceId,
-        shared: &Vector,
-        owned: &OwnedVector,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        rows: u64,
+        max: usize,
+    ) -> Result<Vec<Bucket>, Self::Error>;
+    /// The records of a range of what is pinned for `peer`: at least one if there is any, and no more
+    /// than about `max_bytes` beyond that.
+    fn pinned_records(
+        &mut self,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        max_bytes: usize,
+    ) -> Result<RecordPage, Self::Error>;
+
+    // A reconcile, at the side that asks. The *mirror* is what the peer's records are taken to be:
+    // ours, except where another one was kept for a key. It is durable with the transaction, so that
+    // what has come need not come again; whether it is right is seen by comparing.
+
+    /// Whether a record is kept in the mirror for any key.
+    fn has_mirror(&self) -> bool;
+    /// Whether one is kept for this key.
+    fn is_mirrored(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Self::Error>;
+    /// Keeps a record in the mirror; an empty one says that the peer has none.
+    fn put_mirror(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
     ) -> Result<(), Self::Error>;
+    /// The peer's records in a range are these and no others, ascending by key. Nothing needs to be
+    /// kept where they are ours.
+    fn mirror_range(
+        &mut self,
+        model: ModelId,
+        range: &KeyRange,
+        records: &[(RecordKey, Record)],
+    ) -> Result<(), Self::Error>;
+    /// The digest of a range as the mirror has it.
+    fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, Self::Error>;
+    /// What is kept in the mirror behind a place, in order, up to `max` records; empty ones say that
+    /// the peer has none.
+    fn mirrored(
+        &mut self,
+        after: Option<&(ModelId, RecordKey)>,
+        max: usize,
+    ) -> Result<Vec<(ModelId, RecordKey, Record)>, Self::Error>;
+    /// Forgets what is kept in the mirror.
+    fn clear_mirror(&mut self) -> Result<(), Self::Error>;
+    /// Takes over every head of `vector` that is further than ours. Its change sets are not logged
+    /// here, so the floor rises to it.
+    fn adopt(&mut self, vector: &Vector) -> Result<(), Self::Error>;
 }

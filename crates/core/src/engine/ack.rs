@@ -5,7 +5,7 @@ use crate::digest::Digests;
 use crate::id::DeviceId;
 use crate::message::{DigestReport, Message, State};
 use crate::schema::ModelId;
-use crate::store::Store;
+use crate::store::{Acked, Store};
 
 impl Engine {
     /// A peer said what it holds. What it is known to hold only grows on one connection.
@@ -50,7 +50,9 @@ impl Engine {
             peer.resend_at = Some(now.steady_ms.saturating_add(patience));
         }
         peer.compare_at.get_or_insert(compare_at);
-        store.set_acknowledged(id, &peer.known.shared, &peer.known.owned)?;
+        let State { shared, owned } = peer.known.clone();
+        store.set_acknowledged(id, Acked { shared, owned, heard_ms: now.wall_ms })?;
+        self.prune_soon(now);
         self.meet_own_lane(store, &state.owned, now)?;
         self.event(Event::PeerState { peer: id });
         Ok(())
@@ -98,6 +100,7 @@ impl Engine {
             return self.event(Event::NotComparable { peer: id });
         }
         let differ = differing(store.digests(), &report.digests);
+        self.note_divergence(store, id, &differ);
         self.event(Event::Compared { peer: id, differ });
     }
 }

@@ -128,6 +128,7 @@ impl Engine {
         let dot = set.dot();
         for change in &changes {
             let mut record = store.record(change.model, &change.key)?;
+            self.mirror_before(store, change.model, &change.key, &record)?;
             let covered = |seen: &Dot| *seen == dot || store.vector().covers(seen);
             let lost = merge::apply(&mut record, &change.op, dot, header.hlc, covered);
             store.put_record(change.model, &change.key, &record)?;

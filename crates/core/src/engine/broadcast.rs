@@ -17,6 +17,10 @@ impl Engine {
         loop {
             let mut groups = self.lagging(last);
             let Some((from, peers)) = groups.pop_first() else { return Ok(()) };
+            if store.floors().get(&own).is_some_and(|floor| from < *floor) {
+                self.reset(peers, last);
+                continue;
+            }
             let mut have: Vector = store.vector().clone();
             have.set(own, Head { seq: from, hash: [0; 32] });
             let sets = self.batch(store, &have)?;
@@ -30,6 +34,16 @@ impl Engine {
             }
             self.send(peers, Message::Changes(Changes { pull: 0, sets }));
         }
+    }
+
+    /// Tells peers that what they lack of our own lane is not in the log any more.
+    fn reset(&mut self, peers: Vec<DeviceId>, last: u64) {
+        for id in &peers {
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.sent = last;
+            }
+        }
+        self.send(peers, Message::Reset { pull: 0 });
     }
 
     /// Peers that lack something of our own lane and whose window is open, by what was sent.

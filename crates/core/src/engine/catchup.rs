@@ -60,7 +60,7 @@ impl Engine {
         now: Now,
     ) -> Vec<(Origin, Seq)> {
         let peer = &self.peers[&id];
-        if peer.pulling.is_some() {
+        if peer.pulling.is_some() || peer.reset {
             return Vec::new();
         }
         let overdue = |want: &Want| want.deadline(self.config.grace_ms) <= now.steady_ms;
@@ -139,6 +139,13 @@ impl Engine {
     ) -> Result<(), S::Error> {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.follows.extend(from.iter().map(|(origin, _)| origin.device));
+        }
+        let below = |(origin, seq): &(Origin, Seq)| {
+            store.floors().get(origin).is_some_and(|floor| seq < floor)
+        };
+        if from.iter().any(below) {
+            self.send(vec![id], Message::Reset { pull });
+            return Ok(());
         }
         let mut have = store.vector().clone();
         for (origin, seq) in from {

@@ -89,6 +89,10 @@ impl Engine {
     /// Seals what a transaction wrote and moves the vectors.
     pub fn finish_local<S: Store>(&mut self, store: &mut S, tx: LocalTx) -> Result<Committed, S> {
         let mut committed = Committed::default();
+        for ((model, key), touched) in &tx.touched {
+            let mirrored = self.mirror_before(store, *model, key, &touched.base);
+            mirrored.map_err(WriteError::Store)?;
+        }
         let changes = tx.seal(&self.schema, store)?;
         store.set_clock(self.clock.last()).map_err(WriteError::Store)?;
         if !changes.is_empty() {

@@ -93,4 +93,32 @@ pub enum Event {
         /// Whose lane.
         device: DeviceId,
     },
+    /// What every member has was pruned.
+    Pruned {
+        /// Change sets that left the log.
+        sets: u64,
+        /// Tombstones of owned lanes that went.
+        tombstones: u64,
+    },
+    /// A peer's log does not reach back to what is here: the shared lanes are compared with its.
+    ReconcileBegun {
+        /// With whom.
+        peer: DeviceId,
+    },
+    /// That came to its end: everything that the peer held when it began is here.
+    Reconciled {
+        /// With whom.
+        peer: DeviceId,
+        /// Records that differed.
+        records: u64,
+        /// Dots of ours that are dead there.
+        dropped: u64,
+        /// Whether it was because digests differed at equal vectors.
+        mended: bool,
+    },
+    /// That did not come to its end, and begins again, with whoever can be asked.
+    ReconcileAbandoned {
+        /// With whom.
+        peer: DeviceId,
+    },
 }

@@ -21,6 +21,7 @@ impl Engine {
     }
 
     pub(super) fn on_disconnected(&mut self, id: DeviceId) {
+        self.abandon_reconcile_with(id);
         self.peers.remove(&id);
         self.fetches.retain(|_, fetch| fetch.peer != id);
     }
@@ -82,7 +83,7 @@ impl Engine {
     }
 
     /// Deadlines of connections: `Hello` again, the whole state again, digests.
-    pub(super) fn on_tick<S: Store>(&mut self, store: &S, now: Now) {
+    pub(super) fn on_tick<S: Store>(&mut self, store: &mut S, now: Now) -> Result<(), S::Error> {
         let ids: Vec<DeviceId> = self.peers.keys().copied().collect();
         for id in ids {
             let patience = self.config.patience_ms;
@@ -115,5 +116,10 @@ impl Engine {
             }
         }
         self.give_up_fetches(now);
+        self.ask_again(now);
+        if self.prune_at.is_some_and(|at| at <= now.steady_ms) {
+            self.prune(store, now)?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to a replica.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::id::DeviceId;
@@ -16,6 +18,11 @@ pub enum Input {
     Message(DeviceId, Message),
     /// The certificates that this device holds, to be handed to peers.
     Certificates(Vec<Bytes>),
+    /// The other members that count: nothing that one of them lacks is pruned, unless it is silent for
+    /// longer than the retention. With each, since when it is a member, Unix milliseconds.
+    Members(BTreeMap<DeviceId, u64>),
+    /// Prunes now.
+    Prune,
     /// A deadline of [`super::Engine::next_deadline`] has passed.
     Tick,
     /// Asks peers for their whole state; each answer is an [`super::Event::Answered`].

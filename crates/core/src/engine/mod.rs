@@ -17,6 +17,9 @@
 //!    the origin is connected and will send it on its own account.
 //!
 //! Owned lanes (`session`) are pulled in pages, a few at a time, from whoever holds them exactly.
+//!
+//! What every member has acknowledged is pruned from the log (`prune`). Whoever asks from below that
+//! is told so, and compares its shared lanes with ours (`reconcile` there, `pin` here).
 
 mod ack;
 mod apply;
@@ -30,7 +33,10 @@ mod input;
 mod news;
 mod own;
 mod peer;
+mod pin;
 mod phase;
+mod prune;
+mod reconcile;
 mod refused;
 mod serve;
 mod session;
@@ -56,6 +62,8 @@ use crate::version::{Life, OwnedHead, Vector};
 use apply::Pending;
 use catchup::Want;
 use peer::Peer;
+use pin::Pin;
+use reconcile::Reconcile;
 use session::Fetch;
 
 /// How an engine behaves. Times in milliseconds, sizes in bytes.
@@ -88,6 +96,18 @@ pub struct Config {
     pub refresh_ms: u64,
     /// How long after the last change digests are compared.
     pub compare_ms: u64,
+    /// How long a member may be silent before nothing is kept for it any more.
+    pub retention_ms: u64,
+    /// How long after an acknowledgement what everybody has is pruned.
+    pub prune_ms: u64,
+    /// Records to a bucket when two replicas compare their shared lanes.
+    pub bucket_rows: u64,
+    /// Records to a bucket where such a one differs.
+    pub fine_rows: u64,
+    /// Buckets in one answer.
+    pub buckets: usize,
+    /// How many peers may compare with this replica at once.
+    pub pins: usize,
 }
 
 impl Default for Config {
@@ -106,6 +126,12 @@ impl Default for Config {
             news_ms: 200,
             refresh_ms: 60_000,
             compare_ms: 1_000,
+            retention_ms: 30 * 24 * 3_600_000,
+            prune_ms: 60_000,
+            bucket_rows: 1_024,
+            fine_rows: 32,
+            buckets: 64,
+            pins: 4,
         }
     }
 }
@@ -146,6 +172,16 @@ pub struct Engine {
     uncovered: BTreeMap<DeviceId, u64>,
     /// Origins that are known to be further than they are here.
     wanted: BTreeMap<Origin, Want>,
+    /// The comparison of the shared lanes with a peer's that is under way.
+    reconcile: Option<Reconcile>,
+    /// When the next one may begin, after one that came to nothing.
+    reconcile_at: Option<u64>,
+    /// Peers that compare theirs with ours.
+    pins: BTreeMap<DeviceId, Pin>,
+    /// The members that nothing is pruned without, and since when each is one; unknown at first.
+    members: Option<BTreeMap<DeviceId, u64>>,
+    /// When to prune.
+    prune_at: Option<u64>,
     /// When the last batch ended; what was due by then has been acted upon.
     flushed_at: u64,
     certificates: Vec<Bytes>,
@@ -177,6 +213,11 @@ impl Engine {
             fetches: BTreeMap::new(),
             uncovered: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            reconcile: None,
+            reconcile_at: None,
+            pins: BTreeMap::new(),
+            members: None,
+            prune_at: None,
             flushed_at: 0,
             certificates: Vec::new(),
             changed: Default::default(),
@@ -220,7 +261,9 @@ impl Engine {
             Input::Disconnected(peer) => self.on_disconnected(peer),
             Input::Message(peer, message) => self.on_message(store, peer, message, now)?,
             Input::Certificates(certificates) => self.on_certificates(certificates),
-            Input::Tick => self.on_tick(store, now),
+            Input::Members(members) => self.members = Some(members),
+            Input::Prune => self.prune(store, now)?,
+            Input::Tick => self.on_tick(store, now)?,
             Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),
             Input::Verify(peer) => self.send_digests(store, peer, true),
         }
@@ -234,10 +277,13 @@ impl Engine {
         self.drain_pending(store, now)?;
         self.push_all(store, now)?;
         self.tell_news(store, now);
+        self.unpin_gone(store, now);
         self.pull_missing(store, now);
+        self.reconcile_missing(store, now)?;
         self.fetch_missing(store, now)?;
         for (models, local) in std::mem::take(&mut self.changed).into_iter().zip([false, true]) {
             if !models.is_empty() {
+                self.prune_soon(now);
                 self.event(Event::Changed { models, local });
             }
         }
@@ -258,6 +304,7 @@ impl Engine {
         self.fetches.clear();
         self.uncovered.clear();
         self.wanted.clear();
+        self.reconcile = None;
         self.changed = Default::default();
         self.effects.clear();
     }
@@ -269,8 +316,11 @@ impl Engine {
         let graces = self.wanted.values().map(|want| want.deadline(self.config.grace_ms));
         let uncovered = self.uncovered.values().map(|since| self.uncovered_until(*since));
         let waits = graces.chain(uncovered).filter(|at| *at > self.flushed_at);
+        let pins = self.pins.values().map(|pin| pin.until);
+        let reconcile = self.reconcile.iter().map(|reconcile| reconcile.deadline);
+        let others = pins.chain(reconcile).chain(self.reconcile_at).chain(self.prune_at);
         let now = self.pending.is_blocked_by_budget().then_some(0);
-        peers.chain(fetches).chain(waits).chain(now).min()
+        peers.chain(fetches).chain(waits).chain(others).chain(now).min()
     }
 
     /// Whether a peer has introduced itself on a connection that stands.
@@ -295,8 +345,8 @@ impl Engine {
         let theirs = match self.known(peer) {
             Some(state) => state,
             None => {
-                let (shared, owned) = store.acknowledged(peer).cloned().unwrap_or_default();
-                kept = State { shared, owned };
+                let acked = store.acknowledged(peer).cloned().unwrap_or_default();
+                kept = State { shared: acked.shared, owned: acked.owned };
                 &kept
             }
         };
@@ -305,7 +355,10 @@ impl Engine {
 
     /// How far this replica is.
     pub fn phase<S: Store>(&self, store: &S) -> Phase {
-        if let Some(phase) = self.backfilling(store) {
+        let compared = self.reconcile.as_ref().and_then(Reconcile::progress);
+        let compared =
+            compared.map(|(peer, done, total)| Phase::Backfilling { peer, done, total });
+        if let Some(phase) = self.backfilling(store).or(compared) {
             return phase;
         }
         let mine = self.state(store);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::{DeviceId, Origin, Seq};
 use crate::message::State;
 use crate::page::Cursor;
-use crate::version::Life;
+use crate::version::{Life, Vector};
 
 /// A transfer of an owned lane that this device serves.
 #[derive(Clone, Debug)]
@@ -65,6 +65,12 @@ pub(super) struct Peer {
     pub(super) serving: BTreeMap<DeviceId, Serving>,
     /// Streams of which it holds another branch.
     pub(super) forked: BTreeSet<Origin>,
+    /// Whether it has said that we ask from below its floor.
+    pub(super) reset: bool,
+    /// Whether its digests differed from ours at equal vectors.
+    pub(super) diverged: bool,
+    /// The shared lanes at which that was mended last: not twice at the same.
+    pub(super) mended: Option<Vector>,
     /// When to compare digests.
     pub(super) compare_at: Option<u64>,
     /// The state at which digests were compared last.

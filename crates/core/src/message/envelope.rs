@@ -78,15 +78,16 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Changes, DigestReport, Hello, OwnedPull, Page, Refusal, State};
+    use super::super::{Answer, Ask, Changes, DigestReport, Hello, OwnedPull, Page, Refusal, State};
     use super::*;
     use crate::clock::Hlc;
     use crate::digest::{Digest, Digests};
-    use crate::id::{Epoch, Origin, RecordKey};
+    use crate::id::{Dot, Epoch, Origin, RecordKey};
     use crate::page::Cursor;
+    use crate::record::Record;
     use crate::schema::ModelId;
-    use crate::store::Session;
-    use crate::version::{Life, OwnedHead, OwnedVector, Vector};
+    use crate::store::{Bucket, KeyRange, Pinned, RecordPage, Session};
+    use crate::version::{Head, Life, OwnedHead, OwnedVector, Vector};
 
     const ME: DeviceId = DeviceId([9; 32]);
 
@@ -96,12 +97,26 @@ mod tests {
         let key = RecordKey::new(b"key").unwrap();
         let session = Session {
             life,
-            cursor: Cursor::at(2, ModelId(1), key),
+            cursor: Cursor::at(2, ModelId(1), key.clone()),
             target: 3,
             first: 2,
             full: true,
         };
         let state = State { shared: Vector::new(), owned: OwnedVector::from_iter([(ME, head)]) };
+        let digest = Digest { rows: 1, sum: 2 };
+        let origin = Origin::shared(ME, Epoch(1));
+        let pinned = Pinned {
+            vector: Vector::from_iter([(origin, Head { seq: 4, hash: [1; 32] })]),
+            digests: Digests::from([(ModelId(1), digest)]),
+        };
+        let range = KeyRange { after: None, upto: Some(key.clone()) };
+        let buckets = vec![
+            Bucket { upto: Some(key.clone()), digest },
+            Bucket { upto: None, digest: Digest::default() },
+        ];
+        let mut record = Record::default();
+        record.lives.insert(Dot::new(origin, 1), Hlc(3));
+        let page = RecordPage { records: vec![(key.clone(), record)], upto: None };
         vec![
             Message::Hello(Hello {
                 features: 0,
@@ -141,6 +156,24 @@ mod tests {
             Message::Ping { token: 4 },
             Message::Pong { token: 4, clock_ms: 5, state },
             Message::Error { refusal: Refusal::Protocol, text: "no".into() },
+            Message::Reset { pull: 6 },
+            Message::Ask { session: 7, ask: Ask::Pin },
+            Message::Ask {
+                session: 7,
+                ask: Ask::Buckets { model: ModelId(1), range: range.clone(), rows: 9 },
+            },
+            Message::Ask { session: 7, ask: Ask::Records { model: ModelId(1), range } },
+            Message::Ask { session: 7, ask: Ask::End },
+            Message::Answer { session: 7, answer: Answer::Pinned(pinned) },
+            Message::Answer {
+                session: 7,
+                answer: Answer::Buckets { model: ModelId(1), after: None, buckets },
+            },
+            Message::Answer {
+                session: 7,
+                answer: Answer::Records { model: ModelId(1), after: Some(key), page },
+            },
+            Message::Answer { session: 7, answer: Answer::Lapsed },
             Message::Unknown { kind: 200 },
         ]
     }

@@ -15,8 +15,11 @@ mod envelope;
 mod pack;
 mod parts;
 mod payload;
+mod reconcile;
 
 use bytes::Bytes;
+
+pub use reconcile::{Answer, Ask};
 
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
@@ -188,6 +191,27 @@ pub enum Message {
         /// The words.
         text: String,
     },
+    /// The pull with this id asks from below the sender's floor (0: the receiver is below it, as far
+    /// as the sender knows). What it lacks cannot come from the log: the receiver compares its shared
+    /// lanes with the sender's.
+    Reset {
+        /// The pull.
+        pull: u64,
+    },
+    /// A question of a reconcile.
+    Ask {
+        /// Named again in the answer.
+        session: u64,
+        /// The question.
+        ask: Ask,
+    },
+    /// An answer to one.
+    Answer {
+        /// The question's.
+        session: u64,
+        /// The answer.
+        answer: Answer,
+    },
     /// A kind that this version does not know; skipped.
     Unknown {
         /// Its number.
@@ -224,13 +248,21 @@ impl Message {
             Message::Ping { .. } => "ping",
             Message::Pong { .. } => "pong",
             Message::Error { .. } => "error",
+            Message::Reset { .. } => "reset",
+            Message::Ask { .. } => "ask",
+            Message::Answer { .. } => "answer",
             Message::Unknown { .. } => "unknown",
         }
     }
 
     /// Whether the message is bulk, behind which nothing live should wait.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Message::Page(_))
+        let records = |answer: &Answer| matches!(answer, Answer::Records { .. });
+        match self {
+            Message::Page(_) => true,
+            Message::Answer { answer, .. } => records(answer),
+            _ => false,
+        }
     }
 
     fn kind(&self) -> u8 {
@@ -249,6 +281,9 @@ impl Message {
             Message::Ping { .. } => 12,
             Message::Pong { .. } => 13,
             Message::Error { .. } => 14,
+            Message::Reset { .. } => 15,
+            Message::Ask { .. } => 16,
+            Message::Answer { .. } => 17,
             Message::Unknown { kind } => *kind,
         }
     }

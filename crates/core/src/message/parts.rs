@@ -75,7 +75,7 @@ impl Changes {
     }
 }
 
-fn flag(r: &mut Reader<'_>, what: &'static str) -> Result<bool, CodecError> {
+pub(super) fn flag(r: &mut Reader<'_>, what: &'static str) -> Result<bool, CodecError> {
     match r.u8(what)? {
         0 => Ok(false),
         1 => Ok(true),
@@ -161,23 +161,31 @@ impl DigestReport {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.u8(self.ask.into());
         w.raw(&self.state);
-        w.count(self.digests.len());
-        for (model, digest) in &self.digests {
-            w.u32_le(model.0);
-            w.u64_le(digest.rows);
-            w.u64_le(digest.sum);
-        }
+        encode_digests(w, &self.digests);
     }
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let ask = flag(r, "ask")?;
         let state = r.array("a state's hash")?;
-        let mut digests = Digests::new();
-        for _ in 0..r.items(65_536, 20, "digests")? {
-            let model = ModelId(r.u32_le("a model id")?);
-            let digest = Digest { rows: r.u64_le("rows")?, sum: r.u64_le("a sum")? };
-            digests.insert(model, digest);
-        }
-        Ok(Self { ask, state, digests })
+        Ok(Self { ask, state, digests: decode_digests(r)? })
     }
+}
+
+pub(super) fn encode_digests(w: &mut Writer, digests: &Digests) {
+    w.count(digests.len());
+    for (model, digest) in digests {
+        w.u32_le(model.0);
+        w.u64_le(digest.rows);
+        w.u64_le(digest.sum);
+    }
+}
+
+pub(super) fn decode_digests(r: &mut Reader<'_>) -> Result<Digests, CodecError> {
+    let mut digests = Digests::new();
+    for _ in 0..r.items(65_536, 20, "digests")? {
+        let model = ModelId(r.u32_le("a model id")?);
+        let digest = Digest { rows: r.u64_le("rows")?, sum: r.u64_le("a sum")? };
+        digests.insert(model, digest);
+    }
+    Ok(digests)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State};
+use super::{Answer, Ask, Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::id::DeviceId;
 use crate::limits::{MAX_CERTS, MAX_ORIGINS, MAX_TEXT_BYTES};
@@ -46,6 +46,15 @@ impl Message {
             Message::Error { refusal, text } => {
                 w.u8(*refusal as u8);
                 w.text(text);
+            }
+            Message::Reset { pull } => w.var(*pull),
+            Message::Ask { session, ask } => {
+                w.var(*session);
+                ask.encode(w);
+            }
+            Message::Answer { session, answer } => {
+                w.var(*session);
+                answer.encode(w);
             }
             Message::Unknown { .. } => {}
         }
@@ -102,6 +111,9 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
             };
             Message::Error { refusal, text: r.text(MAX_TEXT_BYTES, "a refusal")?.to_owned() }
         }
+        15 => Message::Reset { pull: r.var("a pull's id")? },
+        16 => Message::Ask { session: r.var("a session")?, ask: Ask::decode(r)? },
+        17 => Message::Answer { session: r.var("a session")?, answer: Answer::decode(r)? },
         kind => Message::Unknown { kind },
     })
 }

@@ -1,0 +1,85 @@
+//! Serving a reconcile: our shared lanes stay as they are for the peer that compares its own with
+//! them, whatever is written meanwhile.
+
+use super::{Engine, Now};
+use crate::id::DeviceId;
+use crate::message::{Answer, Ask, Message};
+use crate::store::Store;
+
+/// How long, in patiences, the lanes are kept for a peer that asks nothing.
+const KEPT_PATIENCES: u64 = 3;
+
+/// A peer that compares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pin {
+    session: u64,
+    /// When it is taken to be gone.
+    pub(super) until: u64,
+}
+
+impl Engine {
+    pub(super) fn on_ask<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        session: u64,
+        ask: Ask,
+        now: Now,
+    ) -> Result<(), S::Error> {
+        let answer = match ask {
+            Ask::Pin => self.pin_for(store, id, session)?,
+            Ask::End => {
+                if self.pins.get(&id).is_some_and(|pin| pin.session == session) {
+                    self.pins.remove(&id);
+                    store.unpin(&id);
+                }
+                return Ok(());
+            }
+            _ if !self.is_pinned(store, id, session) => Answer::Lapsed,
+            Ask::Buckets { model, range, rows } => {
+                let buckets = store.pinned_buckets(&id, model, &range, rows, self.config.buckets)?;
+                Answer::Buckets { model, after: range.after, buckets }
+            }
+            Ask::Records { model, range } => {
+                let page = store.pinned_records(&id, model, &range, self.config.batch_bytes)?;
+                Answer::Records { model, after: range.after, page }
+            }
+        };
+        let patience = self.config.patience_ms.saturating_mul(KEPT_PATIENCES);
+        if let Some(pin) = self.pins.get_mut(&id) {
+            pin.until = now.steady_ms.saturating_add(patience);
+        }
+        self.send(vec![id], Message::Answer { session, answer });
+        Ok(())
+    }
+
+    fn is_pinned<S: Store>(&self, store: &S, id: DeviceId, session: u64) -> bool {
+        self.pins.get(&id).is_some_and(|pin| pin.session == session) && store.is_pinned(&id)
+    }
+
+    fn pin_for<S: Store>(
+        &mut self,
+        store: &mut S,
+        id: DeviceId,
+        session: u64,
+    ) -> Result<Answer, S::Error> {
+        if self.pins.len() >= self.config.pins && !self.pins.contains_key(&id) {
+            return Ok(Answer::Lapsed);
+        }
+        let pinned = store.pin(id)?;
+        self.pins.insert(id, Pin { session, until: 0 });
+        Ok(Answer::Pinned(pinned))
+    }
+
+    /// Lets go of what is kept for peers that are gone.
+    pub(super) fn unpin_gone<S: Store>(&mut self, store: &mut S, now: Now) {
+        let peers = &self.peers;
+        self.pins.retain(|id, pin| {
+            let stays = peers.contains_key(id) && pin.until > now.steady_ms;
+            if !stays {
+                store.unpin(id);
+            }
+            stays
+        });
+    }
+}
