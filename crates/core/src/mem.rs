@@ -597,9 +597,9 @@ impl Store for MemStore {
         max: usize,
     ) -> Result<Vec<(ModelId, RecordKey, Record)>, Infallible> {
         let behind = self.open.mirror.iter().filter(|(key, _)| after.is_none_or(|a| a < key));
-        let records = behind.take(max).map(|((model, key), record)| {
-            (*model, key.clone(), Record::clone(record))
-        });
+        let records = behind
+            .take(max)
+            .map(|((model, key), record)| (*model, key.clone(), Record::clone(record)));
         Ok(records.collect())
     }
 

@@ -115,9 +115,8 @@ pub fn join(
     covers: [&dyn Fn(&Dot) -> bool; 2],
     absence: Absence,
 ) -> Vec<Lost> {
-    let [here, there] = covers.map(|covers| {
-        move |dot: &Dot| absence == Absence::Dead && covers(dot)
-    });
+    let [here, there] =
+        covers.map(|covers| move |dot: &Dot| absence == Absence::Dead && covers(dot));
     mine.lives.retain(|life, _| theirs.lives.contains_key(life) || !there(life));
     let unseen = theirs.lives.iter().filter(|(life, _)| !here(life));
     mine.lives.extend(unseen.map(|(life, hlc)| (*life, *hlc)));

@@ -37,7 +37,8 @@ impl Engine {
             }
             _ if !self.is_pinned(store, id, session) => Answer::Lapsed,
             Ask::Buckets { model, range, rows } => {
-                let buckets = store.pinned_buckets(&id, model, &range, rows, self.config.buckets)?;
+                let buckets =
+                    store.pinned_buckets(&id, model, &range, rows, self.config.buckets)?;
                 Answer::Buckets { model, after: range.after, buckets }
             }
             Ask::Records { model, range } => {

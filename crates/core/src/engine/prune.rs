@@ -6,7 +6,8 @@
 
 use super::{Engine, Event, Now};
 use crate::id::{DeviceId, Seq};
-use crate::store::{Acked, Floors, Store};
+use crate::message::State;
+use crate::store::{Floors, Store};
 use crate::version::OwnedHead;
 
 impl Engine {
@@ -41,19 +42,23 @@ impl Engine {
     }
 
     /// What each of the members that count has acknowledged; `None` while they are not known.
-    fn acknowledgements<S: Store>(&self, store: &S, now: Now) -> Option<Vec<Acked>> {
+    fn acknowledgements<S: Store>(&self, store: &S, now: Now) -> Option<Vec<State>> {
         let oldest = now.wall_ms.saturating_sub(self.config.retention_ms);
         let others = self.members.as_ref()?.iter().filter(|(id, _)| **id != self.identity.device);
-        let acked = others.filter_map(|(id, since)| {
-            let acked = store.acknowledged(id).cloned().unwrap_or_default();
-            (acked.heard_ms.max(*since) >= oldest || self.is_ready(id)).then_some(acked)
+        let acked = others.filter_map(|(id, since)| match self.known(id) {
+            Some(known) => Some(known.clone()),
+            None => {
+                let acked = store.acknowledged(id).cloned().unwrap_or_default();
+                let counts = acked.heard_ms.max(*since) >= oldest;
+                counts.then_some(State { shared: acked.shared, owned: acked.owned })
+            }
         });
         Some(acked.collect())
     }
 }
 
 /// Up to where a member needs no tombstones of a lane whose head is this.
-fn seen_of(acked: &Acked, device: &DeviceId, head: OwnedHead) -> Seq {
+fn seen_of(acked: &State, device: &DeviceId, head: OwnedHead) -> Seq {
     match acked.owned.head(device) {
         Some(theirs) if theirs.life == head.life => theirs.seq.min(head.seq),
         Some(theirs) if theirs.life > head.life => head.seq,

@@ -115,10 +115,12 @@ impl Engine {
         }
         self.reconcile_at = None;
         let Some((peer, absence)) = self.whom_to_compare_with(store.vector()) else {
-            let waits = self.peers.values().any(|peer| peer.reset);
-            return if store.has_mirror() && !waits { store.clear_mirror() } else { Ok(()) };
+            // What an earlier one brought is of no use once all has come by the log.
+            let done = self.wanted.is_empty() && self.ready().next().is_some();
+            return if done && store.has_mirror() { store.clear_mirror() } else { Ok(()) };
         };
-        let (session, deadline) = (self.id(), now.steady_ms.saturating_add(self.config.patience_ms));
+        let (session, deadline) =
+            (self.id(), now.steady_ms.saturating_add(self.config.patience_ms));
         self.reconcile = Some(Reconcile {
             peer,
             session,
@@ -145,7 +147,8 @@ impl Engine {
         let peers = self.most_reliable_first();
         let (below, logged): (Vec<_>, Vec<_>) = peers.iter().partition(|id| self.peers[id].reset);
         let lost = self.wanted.keys().find(|origin| {
-            below.iter().any(|id| further(id, origin)) && !logged.iter().any(|id| further(id, origin))
+            below.iter().any(|id| further(id, origin))
+                && !logged.iter().any(|id| further(id, origin))
         });
         if let Some(origin) = lost {
             let peer = below.into_iter().find(|id| further(id, origin))?;
@@ -218,9 +221,10 @@ impl Engine {
                 let models = self.models_to_compare(store, &pinned);
                 begin(&mut reconcile, pinned, models)
             }
-            (Ask::Buckets { model, range, rows }, Answer::Buckets { model: of, after, buckets })
-                if of == model && after == range.after =>
-            {
+            (
+                Ask::Buckets { model, range, rows },
+                Answer::Buckets { model: of, after, buckets },
+            ) if of == model && after == range.after => {
                 let sizes = (rows, self.config.fine_rows);
                 compare(store, &mut reconcile, (model, range), &buckets, sizes)?
             }
@@ -261,17 +265,16 @@ impl Engine {
             pinned.digests.keys().chain(store.digests().keys()).copied().collect();
         models.sort_unstable();
         models.dedup();
-        let of = |digests: &Digests, model: ModelId| {
-            digests.get(&model).copied().unwrap_or_default()
-        };
+        let of =
+            |digests: &Digests, model: ModelId| digests.get(&model).copied().unwrap_or_default();
         let differs = |model: &ModelId| {
             let unsure = store.has_mirror();
             unsure || of(&pinned.digests, *model) != of(store.digests(), *model)
         };
         models.retain(|model| !self.is_owned(*model) && differs(model));
-        let sized = models.into_iter().map(|model| {
-            (model, of(&pinned.digests, model).rows, self.config.bucket_rows)
-        });
+        let sized = models
+            .into_iter()
+            .map(|model| (model, of(&pinned.digests, model).rows, self.config.bucket_rows));
         sized.collect()
     }
 
@@ -320,7 +323,8 @@ impl Engine {
         absence: Absence,
     ) -> Result<(u64, u64), S::Error> {
         let ours = store.vector().clone();
-        let covers: [&dyn Fn(&Dot) -> bool; 2] = [&|dot| ours.covers(dot), &|dot| theirs.covers(dot)];
+        let covers: [&dyn Fn(&Dot) -> bool; 2] =
+            [&|dot| ours.covers(dot), &|dot| theirs.covers(dot)];
         let (mut records, mut dropped) = (0, 0);
         let mut last = None;
         loop {

@@ -78,7 +78,9 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Answer, Ask, Changes, DigestReport, Hello, OwnedPull, Page, Refusal, State};
+    use super::super::{
+        Answer, Ask, Changes, DigestReport, Hello, OwnedPull, Page, Refusal, State,
+    };
     use super::*;
     use crate::clock::Hlc;
     use crate::digest::{Digest, Digests};

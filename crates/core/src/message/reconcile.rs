@@ -110,7 +110,10 @@ impl Ask {
                 let (model, range) = (ModelId(r.u32_le("a model id")?), KeyRange::decode(r)?);
                 Ask::Buckets { model, range, rows: r.var("the size of a bucket")? }
             }
-            2 => Ask::Records { model: ModelId(r.u32_le("a model id")?), range: KeyRange::decode(r)? },
+            2 => Ask::Records {
+                model: ModelId(r.u32_le("a model id")?),
+                range: KeyRange::decode(r)?,
+            },
             3 => Ask::End,
             tag => return Err(CodecError::Invalid { what: "a question", found: tag.into() }),
         })

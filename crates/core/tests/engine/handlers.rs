@@ -160,7 +160,7 @@ fn a_vector_is_news_and_an_acknowledgement() {
     table.run();
     let node = &table.nodes[0];
     assert_eq!(node.engine.lag(&node.store, &device(1)).behind, 0);
-    let (shared, _) = node.store.acknowledged(&device(1)).unwrap();
+    let shared = &node.store.acknowledged(&device(1)).unwrap().shared;
     assert_eq!(shared, node.store.vector(), "the hash too");
     assert!(node.events.contains(&Event::PeerState { peer: device(1) }));
 }
@@ -453,6 +453,7 @@ fn digests_are_compared_only_where_states_are_equal() {
         Event::Compared { peer, differ: vec![] },
         Event::NotComparable { peer },
         Event::Compared { peer, differ: vec![ModelId(44)] },
+        Event::ReconcileBegun { peer },
     ];
     assert_eq!(table.nodes[1].events, expected);
 }

@@ -8,5 +8,6 @@ mod lanes;
 mod lost;
 mod meeting;
 mod news;
+mod reconcile;
 mod steps;
 mod table;

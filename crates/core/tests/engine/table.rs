@@ -319,12 +319,32 @@ impl Table {
         node.engine.finish_local(&mut node.store, tx).unwrap();
     }
 
+    /// Tells replicas that these are the members that count, since now.
+    pub(crate) fn members(&mut self, at: &[usize], members: &[usize]) {
+        let since = self.now.wall_ms;
+        for n in at {
+            let members = members.iter().map(|n| (device(*n), since)).collect();
+            self.give(*n, vec![Input::Members(members)]);
+        }
+    }
+
+    /// Prunes at a replica. How many change sets, and how many tombstones went.
+    pub(crate) fn prune(&mut self, n: usize) -> (u64, u64) {
+        self.nodes[n].events.clear();
+        self.give(n, vec![Input::Prune]);
+        let pruned = self.nodes[n].events.iter().find_map(|event| match event {
+            Event::Pruned { sets, tombstones } => Some((*sets, *tombstones)),
+            _ => None,
+        });
+        pruned.unwrap_or((0, 0))
+    }
+
     /// A replica dies and starts again from what is durable; its connections end.
     pub(crate) fn restart(&mut self, n: usize) {
         self.queue.retain(|flight| flight.from != n && flight.to != n);
         let now = self.now;
         let node = &mut self.nodes[n];
-        node.store.rollback();
+        node.store.crash();
         node.starts += 1;
         node.engine = open(node.id, &mut node.store, &node.config, node.starts, now);
         node.store.commit();
