@@ -50,6 +50,12 @@ impl World {
                 let stands = rng.pick(&[500, 5_000, 60_000]);
                 self.replicas[i].stop_clock(self.now, self.now + stands);
             }
+            (Kind::Prune, _) => self.post(i, Input::Prune),
+            (Kind::LoseLog, _) => {
+                self.count("logs lost");
+                self.crash(i);
+                self.replicas[i].store.mem_mut().lose_log();
+            }
             (Kind::Leave, _) => self.leave(i),
             (Kind::Probe, _) => self.post(i, Input::Probe(rng.draw())),
             (Kind::Verify, Some(link)) => {

@@ -5,14 +5,16 @@ use std::convert::Infallible;
 
 use driftless_core::change::ChangeSet;
 use driftless_core::clock::Hlc;
-use driftless_core::digest::Digests;
+use driftless_core::digest::{Digest, Digests};
 use driftless_core::id::{DeviceId, Dot, RecordKey, Seq};
 use driftless_core::mem::MemStore;
 use driftless_core::merge::Lost;
 use driftless_core::page::{Cursor, PageModel, PageReader, PageWriter};
 use driftless_core::record::{Record, Version};
 use driftless_core::schema::{FieldId, MergeRule, ModelId};
-use driftless_core::store::{OwnedLane, RowPage, Session, Store};
+use driftless_core::store::{
+    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+};
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 
@@ -148,6 +150,12 @@ impl BenchStore {
     /// Forgets what was written since the last commit.
     pub fn rollback(&mut self) {
         self.mem.rollback();
+        self.digests = self.mem.digests().clone();
+    }
+
+    /// The process ends.
+    pub fn crash(&mut self) {
+        self.mem.crash();
         self.digests = self.mem.digests().clone();
     }
 
@@ -361,16 +369,102 @@ impl Store for BenchStore {
         &self.digests
     }
 
-    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)> {
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&Acked> {
         self.mem.acknowledged(peer)
     }
 
-    fn set_acknowledged(
+    fn set_acknowledged(&mut self, peer: DeviceId, acked: Acked) -> Result<(), Infallible> {
+        self.mem.set_acknowledged(peer, acked)
+    }
+
+    fn floors(&self) -> &Floors {
+        self.mem.floors()
+    }
+
+    fn prune_log(&mut self, upto: &Floors) -> Result<u64, Infallible> {
+        self.mem.prune_log(upto)
+    }
+
+    fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, Infallible> {
+        self.mem.prune_lane(device, upto)
+    }
+
+    fn pin(&mut self, peer: DeviceId) -> Result<Pinned, Infallible> {
+        self.mem.pin(peer)
+    }
+
+    fn is_pinned(&self, peer: &DeviceId) -> bool {
+        self.mem.is_pinned(peer)
+    }
+
+    fn unpin(&mut self, peer: &DeviceId) {
+        self.mem.unpin(peer);
+    }
+
+    fn pinned_buckets(
         &mut self,
-        peer: DeviceId,
-        shared: &Vector,
-        owned: &OwnedVector,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        rows: u64,
+        max: usize,
+    ) -> Result<Vec<Bucket>, Infallible> {
+        self.mem.pinned_buckets(peer, model, range, rows, max)
+    }
+
+    fn pinned_records(
+        &mut self,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        max_bytes: usize,
+    ) -> Result<RecordPage, Infallible> {
+        self.mem.pinned_records(peer, model, range, max_bytes)
+    }
+
+    fn has_mirror(&self) -> bool {
+        self.mem.has_mirror()
+    }
+
+    fn is_mirrored(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, Infallible> {
+        self.mem.is_mirrored(model, key)
+    }
+
+    fn put_mirror(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
     ) -> Result<(), Infallible> {
-        self.mem.set_acknowledged(peer, shared, owned)
+        self.mem.put_mirror(model, key, record)
+    }
+
+    fn mirror_range(
+        &mut self,
+        model: ModelId,
+        range: &KeyRange,
+        records: &[(RecordKey, Record)],
+    ) -> Result<(), Infallible> {
+        self.mem.mirror_range(model, range, records)
+    }
+
+    fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, Infallible> {
+        self.mem.mirror_digest(model, range)
+    }
+
+    fn mirrored(
+        &mut self,
+        after: Option<&(ModelId, RecordKey)>,
+        max: usize,
+    ) -> Result<Vec<(ModelId, RecordKey, Record)>, Infallible> {
+        self.mem.mirrored(after, max)
+    }
+
+    fn clear_mirror(&mut self) -> Result<(), Infallible> {
+        self.mem.clear_mirror()
+    }
+
+    fn adopt(&mut self, vector: &Vector) -> Result<(), Infallible> {
+        self.mem.adopt(vector)
     }
 }

@@ -289,7 +289,8 @@ impl World {
             let peer = &self.replicas[j];
             let known = replica.engine.as_ref().and_then(|engine| engine.known(&peer.id));
             let kept = replica.store.acknowledged(&peer.id);
-            let kept = kept.map(|(shared, owned)| {
+            let kept = kept.map(|acked| {
+                let (shared, owned) = (&acked.shared, &acked.owned);
                 peer.durable.shared.includes(shared) && peer.durable.owned.includes(owned)
             });
             if kept == Some(false) || known.is_some_and(|known| !covers(&peer.durable, known)) {

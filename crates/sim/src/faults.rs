@@ -30,6 +30,8 @@ pub enum Fault {
     Rollback,
     /// The power fails: what was visible and not synced is lost.
     Unsynced,
+    /// The peer log is lost while the device is down.
+    LostLog,
     /// Wall clocks differ by seconds, by an hour, by a year.
     Skew,
     /// Wall clocks go at speeds of their own.
@@ -52,7 +54,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, with their names.
-    pub const ALL: [(Fault, &'static str); 21] = [
+    pub const ALL: [(Fault, &'static str); 22] = [
         (Fault::Loss, "loss"),
         (Fault::Repeats, "repeats"),
         (Fault::Reorder, "reorder"),
@@ -65,6 +67,7 @@ impl Fault {
         (Fault::Crash, "crash"),
         (Fault::Rollback, "rollback"),
         (Fault::Unsynced, "unsynced"),
+        (Fault::LostLog, "lost-log"),
         (Fault::Skew, "skew"),
         (Fault::Drift, "drift"),
         (Fault::Step, "step"),

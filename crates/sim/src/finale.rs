@@ -160,6 +160,7 @@ impl World {
             let more = count - before.get(what).copied().unwrap_or(0);
             let most = match *what {
                 "vector" | "frames" => 2 * links * refreshes,
+                "pruned" => refreshes * self.replicas.len() as u64,
                 "batches" | "batches of several" => 10 * links * refreshes,
                 _ => 0,
             };

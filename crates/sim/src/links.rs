@@ -5,6 +5,7 @@ use driftless_core::id::DeviceId;
 use driftless_core::message::Message;
 
 use crate::network::{Frame, LinkId, Side, link_of, replica_at};
+use crate::replica::EPOCH_MS;
 use crate::violation::{Rule, Violation};
 use crate::world::{Event, World};
 
@@ -16,7 +17,10 @@ impl World {
         if self.replicas[i].gone || self.replicas[i].is_up() {
             return Ok(());
         }
+        let members = self.replicas.iter().filter(|replica| !replica.gone);
+        let members = members.map(|replica| (replica.id, EPOCH_MS)).collect();
         self.replicas[i].start(self.now);
+        self.post(i, Input::Members(members));
         self.trace.note(&[self.now, 1, i as u64]);
         self.trace.line(self.now, || format!("{i} starts"));
         self.check_after(i, &[])?;
@@ -186,6 +190,15 @@ impl World {
             Told::Answered { .. } => self.count("answered"),
             Told::LaneExact { .. } => self.count("lane exact"),
             Told::Met { .. } => self.count("met"),
+            Told::Pruned { .. } => self.count("pruned"),
+            Told::ReconcileBegun { .. } => self.count("reconcile: begun"),
+            Told::Reconciled { dropped, .. } => {
+                self.count("reconcile: done");
+                if dropped > 0 {
+                    self.count("reconcile: dead dots dropped");
+                }
+            }
+            Told::ReconcileAbandoned { .. } => self.count("reconcile: abandoned"),
             Told::PeerState { .. } | Told::Changed { .. } => {}
         }
         Ok(())

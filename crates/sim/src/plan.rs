@@ -101,13 +101,20 @@ pub enum Kind {
     Probe,
     /// A replica asks another one for its digests.
     Verify,
+    /// A replica prunes.
+    Prune,
+    /// A replica's log is lost while it is down.
+    LoseLog,
 }
 
 impl Kind {
     /// The fault that it is, if it is one.
     pub fn fault(self) -> Option<Fault> {
         match self {
-            Kind::Write | Kind::Small | Kind::Burst | Kind::Probe | Kind::Verify => None,
+            Kind::Write | Kind::Small | Kind::Burst | Kind::Probe | Kind::Verify | Kind::Prune => {
+                None
+            }
+            Kind::LoseLog => Some(Fault::LostLog),
             Kind::Crash | Kind::Kill => Some(Fault::Crash),
             Kind::RollBack => Some(Fault::Rollback),
             Kind::PowerCut => Some(Fault::Unsynced),
@@ -192,7 +199,7 @@ impl Plan {
 fn actions(rng: &mut Rng) -> Vec<Action> {
     let faulty = rng.chance(80);
     let mut kinds = vec![Kind::Write; 14];
-    kinds.extend([Kind::Burst, Kind::Burst, Kind::Probe, Kind::Verify]);
+    kinds.extend([Kind::Burst, Kind::Burst, Kind::Probe, Kind::Verify, Kind::Prune, Kind::Prune]);
     if faulty {
         let faults = [
             (Kind::Crash, 3),
@@ -206,6 +213,7 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
             (Kind::Away, 1),
             (Kind::Clock, 1),
             (Kind::StopClock, 1),
+            (Kind::LoseLog, 1),
         ];
         for (kind, weight) in faults {
             if rng.chance(70) {
@@ -256,6 +264,12 @@ fn config(rng: &mut Rng) -> Config {
         news_ms: rng.pick(&[0, 20, 200, 2_000]),
         refresh_ms: rng.pick(&[10_000, 60_000]),
         compare_ms: 1_000,
+        retention_ms: rng.pick(&[30_000, 24 * 3_600_000]),
+        prune_ms: rng.pick(&[100, 5_000, 60_000]),
+        bucket_rows: rng.pick(&[1, 3, 8, 1_024]),
+        fine_rows: rng.pick(&[1, 2, 32]),
+        buckets: rng.pick(&[1, 2, 64]),
+        pins: rng.index(3) + 1,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::rng::Rng;
 use crate::workload::{self, Desk, Mine};
 
 /// Unix time at which every simulation begins.
-const EPOCH_MS: u64 = 1_750_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_750_000_000_000;
 
 /// A local transaction that a user asked for: of which kind, and from which seed.
 pub(crate) type Wish = (Kind, u64);
@@ -147,7 +147,7 @@ impl Replica {
         self.inbox.clear();
         self.wishes.clear();
         self.timer_at = None;
-        self.store.rollback();
+        self.store.crash();
         self.mine = self.mine_durable.clone();
     }
 

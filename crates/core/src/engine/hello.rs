@@ -10,8 +10,9 @@ use crate::store::Store;
 
 impl Engine {
     /// A new connection starts from nothing: whatever was on its way over an old one may be lost.
-    pub(super) fn on_connected<S: Store>(&mut self, store: &S, id: DeviceId, now: Now) {
+    pub(super) fn on_connected<S: Store>(&mut self, store: &mut S, id: DeviceId, now: Now) {
         self.on_disconnected(id);
+        self.unpin(store, id);
         let peer = Peer {
             hello_at: now.steady_ms.saturating_add(self.config.patience_ms),
             ..Peer::default()

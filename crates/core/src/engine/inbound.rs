@@ -43,9 +43,11 @@ impl Engine {
                 self.on_void(store, id, device, life, target)?;
             }
             Message::Reset { pull } => self.on_reset(id, pull),
-            Message::Ask { session, ask } => self.on_ask(store, id, session, ask, now)?,
-            Message::Answer { session, answer } => {
-                self.on_reconcile_answer(store, id, session, answer, now)?;
+            Message::Ask { session, turn, ask } => {
+                self.on_ask(store, id, (session, turn), ask, now)?;
+            }
+            Message::Answer { session, turn, answer } => {
+                self.on_reconcile_answer(store, id, (session, turn), answer, now)?;
             }
             Message::Digest(report) => self.on_digest(store, id, &report),
         }

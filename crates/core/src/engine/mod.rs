@@ -356,8 +356,7 @@ impl Engine {
     /// How far this replica is.
     pub fn phase<S: Store>(&self, store: &S) -> Phase {
         let compared = self.reconcile.as_ref().and_then(Reconcile::progress);
-        let compared =
-            compared.map(|(peer, done, total)| Phase::Backfilling { peer, done, total });
+        let compared = compared.map(|(peer, done, total)| Phase::Backfilling { peer, done, total });
         if let Some(phase) = self.backfilling(store).or(compared) {
             return phase;
         }

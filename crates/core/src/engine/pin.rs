@@ -4,15 +4,17 @@
 use super::{Engine, Now};
 use crate::id::DeviceId;
 use crate::message::{Answer, Ask, Message};
-use crate::store::Store;
+use crate::store::{Pinned, Store};
 
 /// How long, in patiences, the lanes are kept for a peer that asks nothing.
 const KEPT_PATIENCES: u64 = 3;
 
 /// A peer that compares.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pin {
     session: u64,
+    /// What was said of what is kept: said again if it is asked again.
+    pinned: Pinned,
     /// When it is taken to be gone.
     pub(super) until: u64,
 }
@@ -22,7 +24,7 @@ impl Engine {
         &mut self,
         store: &mut S,
         id: DeviceId,
-        session: u64,
+        (session, turn): (u64, u64),
         ask: Ask,
         now: Now,
     ) -> Result<(), S::Error> {
@@ -30,8 +32,7 @@ impl Engine {
             Ask::Pin => self.pin_for(store, id, session)?,
             Ask::End => {
                 if self.pins.get(&id).is_some_and(|pin| pin.session == session) {
-                    self.pins.remove(&id);
-                    store.unpin(&id);
+                    self.unpin(store, id);
                 }
                 return Ok(());
             }
@@ -50,7 +51,7 @@ impl Engine {
         if let Some(pin) = self.pins.get_mut(&id) {
             pin.until = now.steady_ms.saturating_add(patience);
         }
-        self.send(vec![id], Message::Answer { session, answer });
+        self.send(vec![id], Message::Answer { session, turn, answer });
         Ok(())
     }
 
@@ -64,12 +65,25 @@ impl Engine {
         id: DeviceId,
         session: u64,
     ) -> Result<Answer, S::Error> {
-        if self.pins.len() >= self.config.pins && !self.pins.contains_key(&id) {
-            return Ok(Answer::Lapsed);
+        match self.pins.get(&id) {
+            Some(pin) if pin.session == session && store.is_pinned(&id) => {
+                return Ok(Answer::Pinned(pin.pinned.clone()));
+            }
+            // A question that comes late is not what the peer waits for now.
+            Some(pin) if pin.session > session => return Ok(Answer::Lapsed),
+            None if self.pins.len() >= self.config.pins => return Ok(Answer::Lapsed),
+            _ => {}
         }
         let pinned = store.pin(id)?;
-        self.pins.insert(id, Pin { session, until: 0 });
+        self.pins.insert(id, Pin { session, pinned: pinned.clone(), until: 0 });
         Ok(Answer::Pinned(pinned))
+    }
+
+    /// A peer that is met anew has begun to count its questions anew, too.
+    pub(super) fn unpin<S: Store>(&mut self, store: &mut S, id: DeviceId) {
+        if self.pins.remove(&id).is_some() {
+            store.unpin(&id);
+        }
     }
 
     /// Lets go of what is kept for peers that are gone.

@@ -39,8 +39,9 @@ pub(super) struct Reconcile {
     absence: Absence,
     /// What the peer keeps for us, once it has said so.
     pinned: Option<Pinned>,
-    /// What is asked.
+    /// What is asked, and the how many-th question it is.
     asked: Ask,
+    turn: u64,
     /// What is to be asked next, the next one last.
     open: Vec<Ask>,
     tries: u32,
@@ -127,13 +128,14 @@ impl Engine {
             absence,
             pinned: None,
             asked: Ask::Pin,
+            turn: 0,
             open: Vec::new(),
             tries: 1,
             deadline,
             done: 0,
             total: 0,
         });
-        self.send(vec![peer], Message::Ask { session, ask: Ask::Pin });
+        self.send(vec![peer], Message::Ask { session, turn: 0, ask: Ask::Pin });
         self.event(Event::ReconcileBegun { peer });
         Ok(())
     }
@@ -179,8 +181,8 @@ impl Engine {
         }
         reconcile.tries += 1;
         reconcile.deadline = now.steady_ms.saturating_add(self.config.patience_ms);
-        let ask = reconcile.asked.clone();
-        self.send(vec![id], Message::Ask { session, ask });
+        let (turn, ask) = (reconcile.turn, reconcile.asked.clone());
+        self.send(vec![id], Message::Ask { session, turn, ask });
     }
 
     /// The peer does not go on: it is asked after others, and not at once.
@@ -197,11 +199,14 @@ impl Engine {
         &mut self,
         store: &mut S,
         id: DeviceId,
-        session: u64,
+        (session, turn): (u64, u64),
         answer: Answer,
         now: Now,
     ) -> Result<(), S::Error> {
-        let ours = |reconcile: &Reconcile| (reconcile.peer, reconcile.session) == (id, session);
+        // Any other is one that came twice, or late.
+        let ours = |reconcile: &Reconcile| {
+            (reconcile.peer, reconcile.session, reconcile.turn) == (id, session, turn)
+        };
         let Some(mut reconcile) = self.reconcile.take_if(|reconcile| ours(reconcile)) else {
             return Ok(());
         };
@@ -233,11 +238,7 @@ impl Engine {
             {
                 take(store, &mut reconcile, (model, range), page)?
             }
-            // An answer that came twice.
-            _ => {
-                self.reconcile = Some(reconcile);
-                return Ok(());
-            }
+            _ => Err(CodecError::NotCanonical("an answer to what was asked")),
         };
         if let Err(error) = next {
             self.reconcile = Some(reconcile);
@@ -251,10 +252,12 @@ impl Engine {
             return self.finish_reconcile(store, reconcile, now);
         };
         reconcile.asked = ask.clone();
+        reconcile.turn += 1;
         reconcile.tries = 1;
         reconcile.deadline = now.steady_ms.saturating_add(self.config.patience_ms);
+        let turn = reconcile.turn;
         self.reconcile = Some(reconcile);
-        self.send(vec![id], Message::Ask { session, ask });
+        self.send(vec![id], Message::Ask { session, turn, ask });
         Ok(())
     }
 
@@ -286,7 +289,8 @@ impl Engine {
         now: Now,
     ) -> Result<(), S::Error> {
         let (id, session) = (reconcile.peer, reconcile.session);
-        self.send(vec![id], Message::Ask { session, ask: Ask::End });
+        let turn = reconcile.turn + 1;
+        self.send(vec![id], Message::Ask { session, turn, ask: Ask::End });
         let Some(pinned) = &reconcile.pinned else { return Ok(()) };
         let mended = reconcile.absence == Absence::Unknown;
         // What was deleted here since must not come back; the states are compared anew.

@@ -159,23 +159,26 @@ mod tests {
             Message::Pong { token: 4, clock_ms: 5, state },
             Message::Error { refusal: Refusal::Protocol, text: "no".into() },
             Message::Reset { pull: 6 },
-            Message::Ask { session: 7, ask: Ask::Pin },
+            Message::Ask { session: 7, turn: 3, ask: Ask::Pin },
             Message::Ask {
                 session: 7,
+                turn: 3,
                 ask: Ask::Buckets { model: ModelId(1), range: range.clone(), rows: 9 },
             },
-            Message::Ask { session: 7, ask: Ask::Records { model: ModelId(1), range } },
-            Message::Ask { session: 7, ask: Ask::End },
-            Message::Answer { session: 7, answer: Answer::Pinned(pinned) },
+            Message::Ask { session: 7, turn: 3, ask: Ask::Records { model: ModelId(1), range } },
+            Message::Ask { session: 7, turn: 3, ask: Ask::End },
+            Message::Answer { session: 7, turn: 3, answer: Answer::Pinned(pinned) },
             Message::Answer {
                 session: 7,
+                turn: 3,
                 answer: Answer::Buckets { model: ModelId(1), after: None, buckets },
             },
             Message::Answer {
                 session: 7,
+                turn: 3,
                 answer: Answer::Records { model: ModelId(1), after: Some(key), page },
             },
-            Message::Answer { session: 7, answer: Answer::Lapsed },
+            Message::Answer { session: 7, turn: 3, answer: Answer::Lapsed },
             Message::Unknown { kind: 200 },
         ]
     }

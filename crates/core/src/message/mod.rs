@@ -200,15 +200,19 @@ pub enum Message {
     },
     /// A question of a reconcile.
     Ask {
-        /// Named again in the answer.
+        /// Which reconcile.
         session: u64,
+        /// Which question of it: named again in the answer.
+        turn: u64,
         /// The question.
         ask: Ask,
     },
     /// An answer to one.
     Answer {
-        /// The question's.
+        /// The question's reconcile.
         session: u64,
+        /// The question's turn.
+        turn: u64,
         /// The answer.
         answer: Answer,
     },

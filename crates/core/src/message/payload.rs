@@ -48,12 +48,14 @@ impl Message {
                 w.text(text);
             }
             Message::Reset { pull } => w.var(*pull),
-            Message::Ask { session, ask } => {
+            Message::Ask { session, turn, ask } => {
                 w.var(*session);
+                w.var(*turn);
                 ask.encode(w);
             }
-            Message::Answer { session, answer } => {
+            Message::Answer { session, turn, answer } => {
                 w.var(*session);
+                w.var(*turn);
                 answer.encode(w);
             }
             Message::Unknown { .. } => {}
@@ -112,8 +114,14 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
             Message::Error { refusal, text: r.text(MAX_TEXT_BYTES, "a refusal")?.to_owned() }
         }
         15 => Message::Reset { pull: r.var("a pull's id")? },
-        16 => Message::Ask { session: r.var("a session")?, ask: Ask::decode(r)? },
-        17 => Message::Answer { session: r.var("a session")?, answer: Answer::decode(r)? },
+        16 => {
+            let (session, turn) = (r.var("a session")?, r.var("a turn")?);
+            Message::Ask { session, turn, ask: Ask::decode(r)? }
+        }
+        17 => {
+            let (session, turn) = (r.var("a session")?, r.var("a turn")?);
+            Message::Answer { session, turn, answer: Answer::decode(r)? }
+        }
         kind => Message::Unknown { kind },
     })
 }
