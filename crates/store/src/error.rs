@@ -155,6 +155,9 @@ pub enum StoreError {
     /// No transfer of the lane is under way.
     #[error("no session for the lane of {0} is under way")]
     NoSession(DeviceId),
+    /// Nothing is pinned for the peer.
+    #[error("nothing is pinned for {0}")]
+    NotPinned(DeviceId),
     /// A write or a commit without an open transaction.
     #[error("no transaction is open")]
     NoTransaction,

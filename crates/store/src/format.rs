@@ -1,15 +1,15 @@
 //! The tables of our own in both files. `docs/storage.md` describes them.
 
 /// The format of `library.db` that this version writes.
-pub(crate) const LIBRARY_FORMAT: i64 = 1;
+pub(crate) const LIBRARY_FORMAT: i64 = 2;
 /// The format of `sync.db` that this version writes.
-pub(crate) const LOG_FORMAT: i64 = 1;
+pub(crate) const LOG_FORMAT: i64 = 2;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
 pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
 /// See [`LIBRARY_ID`].
 pub(crate) const LOG_ID: i64 = 0x4472_664c;
 
-/// Makes the tables of `library.db`, format 1; the models' tables follow from the schema.
+/// Makes the tables of `library.db`; the models' tables follow from the schema.
 pub(crate) const LIBRARY_TABLES: &str = "
 CREATE TABLE _meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE _model (
@@ -21,7 +21,8 @@ CREATE TABLE _origin (
     id INTEGER PRIMARY KEY, device BLOB NOT NULL, epoch INTEGER NOT NULL, lane INTEGER NOT NULL,
     UNIQUE (device, epoch, lane)) STRICT;
 CREATE TABLE _vector (
-    origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+    floor INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE _lane (
     id INTEGER PRIMARY KEY, device BLOB NOT NULL UNIQUE, mint INTEGER, epoch INTEGER, seq INTEGER,
     floor INTEGER NOT NULL, session BLOB) STRICT;
@@ -56,9 +57,27 @@ CREATE TABLE _unlost (
 CREATE TABLE _local (
     space TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key))
     STRICT, WITHOUT ROWID;
+CREATE TABLE _mirror (
+    model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
+    PRIMARY KEY (model, key)) STRICT;
 ";
 
-/// Makes the tables of `sync.db`, format 1.
+/// What makes a `library.db` of each earlier format one of the next: the first is of format 1.
+pub(crate) const LIBRARY_STEPS: [&str; 1] = ["
+ALTER TABLE _vector ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE _mirror (
+    model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
+    PRIMARY KEY (model, key)) STRICT;
+"];
+
+/// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
+/// when it was.
+pub(crate) const LOG_STEPS: [&str; 1] = ["
+ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE ack SET heard_ms = 1000 * unixepoch('now');
+"];
+
+/// Makes the tables of `sync.db`.
 pub(crate) const LOG_TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE origin (
@@ -74,6 +93,7 @@ CREATE TABLE beyond (
 CREATE TABLE lost (
     pos INTEGER PRIMARY KEY, model INTEGER NOT NULL, key BLOB NOT NULL, entry BLOB NOT NULL) STRICT;
 CREATE INDEX lost_by_record ON lost (model, key);
-CREATE TABLE ack (peer BLOB PRIMARY KEY, shared BLOB NOT NULL, owned BLOB NOT NULL)
-    STRICT, WITHOUT ROWID;
+CREATE TABLE ack (
+    peer BLOB PRIMARY KEY, shared BLOB NOT NULL, owned BLOB NOT NULL,
+    heard_ms INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 ";

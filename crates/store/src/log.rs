@@ -60,8 +60,8 @@ impl SqliteStore {
         waiting.max(0).cast_unsigned()
     }
 
-    /// Whether change sets that the library has were missing from the log when it was opened: the
-    /// file was deleted, put back from an older copy, or set aside as damaged.
+    /// Whether floors were raised when the library was opened, as change sets that it has were missing
+    /// from the log: the file was deleted, put back from an older copy, or set aside as damaged.
     pub fn log_incomplete(&self) -> bool {
         self.log.incomplete
     }
@@ -123,6 +123,9 @@ impl SqliteStore {
         while let Some(row) = rows.next().within(from, WHAT)? {
             let number = |at| row.get::<_, i64>(at).within(from, WHAT);
             let origin = origin_of(from, &self.state.origins, number(1)?)?;
+            if number(2)? <= to_sql(self.state.floor(&origin)) {
+                continue;
+            }
             let id = match log.origins.id(&origin) {
                 Some(id) => id,
                 None => log.origins.add(&log.conn, "origin", &origin)?,
@@ -159,13 +162,17 @@ impl SqliteStore {
         const WHAT: &str = "writing an acknowledgement";
         let to = &self.log.conn;
         let mut put = to
-            .prepare_cached("INSERT OR REPLACE INTO ack (peer, shared, owned) VALUES (?1, ?2, ?3)")
+            .prepare_cached(
+                "INSERT OR REPLACE INTO ack (peer, shared, owned, heard_ms) VALUES (?1, ?2, ?3, ?4)",
+            )
             .within(to, WHAT)?;
-        for (peer, (shared, owned)) in self.state.unwritten_acks() {
+        for (peer, acked) in self.state.unwritten_acks() {
             let (mut first, mut second) = (Writer::new(), Writer::new());
-            shared.encode(&mut first);
-            owned.encode(&mut second);
-            put.execute(params![peer.0, first.as_bytes(), second.as_bytes()]).within(to, WHAT)?;
+            acked.shared.encode(&mut first);
+            acked.owned.encode(&mut second);
+            let heard = acked.heard_ms.cast_signed();
+            put.execute(params![peer.0, first.as_bytes(), second.as_bytes(), heard])
+                .within(to, WHAT)?;
         }
         Ok(())
     }
@@ -179,7 +186,8 @@ impl SqliteStore {
     ) -> Result<Vec<ChangeSet>, StoreError> {
         let mut wanted = Wanted::new();
         for (origin, head) in self.state.vector.iter() {
-            let next = have.seq(origin).saturating_add(1);
+            let known = have.seq(origin).max(self.state.floor(origin));
+            let next = known.saturating_add(1);
             if next <= head.seq {
                 wanted.insert(*origin, (next, head.seq));
             }

@@ -11,12 +11,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::durable::Durability;
 use crate::error::{StoreError, Within, path_of};
-use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_TABLES};
+use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_STEPS, LIBRARY_TABLES};
 use crate::identity::{Identity, set_meta};
 use crate::layout::Layout;
+use crate::migrate;
 use crate::owned::Scratch;
+use crate::pin::Pins;
 use crate::project;
 use crate::state::State;
+use crate::sweep::Housework;
 use crate::synclog::SyncLog;
 use crate::transaction::Open;
 
@@ -61,6 +64,9 @@ pub struct SqliteStore {
     pub(crate) durability: Durability,
     /// What the last writer of owned rows left.
     pub(crate) scratch: Option<Scratch>,
+    /// What is kept for peers that compare.
+    pub(crate) pins: Pins,
+    pub(crate) housework: Housework,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -132,15 +138,19 @@ impl SqliteStore {
             Err(error) => return Err(StoreError::io(&path, "opening", error)),
         }
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, &options)?;
-        check_format(&conn, dir)?;
+        let format = check_format(&conn, dir)?;
         if conn.is_readonly("main").within(&conn, "opening")? {
             return Err(StoreError::ReadOnly { path, doing: "opening", source: None });
         }
         durable(&conn, &options)?;
+        if format < LIBRARY_FORMAT {
+            migrate::forward(&conn, (format, LIBRARY_FORMAT), &LIBRARY_STEPS)?;
+        }
         let layout = Layout::of(&schema);
         project::bring_up_to_date(&conn, &schema, &layout)?;
         let mut state = State::load(&conn)?;
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
+        let housework = Housework::at_open(&state);
         Ok(Self {
             dir: dir.to_owned(),
             options,
@@ -153,6 +163,8 @@ impl SqliteStore {
             refuse_foreign: false,
             durability: Durability::default(),
             scratch: None,
+            pins: Pins::default(),
+            housework,
         })
     }
 
@@ -165,6 +177,7 @@ impl SqliteStore {
         self.flush_log()?;
         self.begin()?;
         self.commit()?;
+        drop(self.pins);
         for conn in [self.log.conn, self.conn] {
             let path = path_of(&conn);
             conn.close().map_err(|(_, error)| StoreError::sqlite(path, "closing", error))?;
@@ -289,10 +302,11 @@ pub(crate) fn pragma(conn: &Connection, name: &'static str) -> Result<i64, Store
     value.map_err(|error| not_writable(conn, "reading the file's header", error))
 }
 
-fn check_format(conn: &Connection, dir: &Path) -> Result<(), StoreError> {
+/// The format of the file, which is one that can be opened.
+fn check_format(conn: &Connection, dir: &Path) -> Result<i64, StoreError> {
     let found = (pragma(conn, "application_id")?, pragma(conn, "user_version")?);
     match found {
-        (LIBRARY_ID, LIBRARY_FORMAT) => Ok(()),
+        (LIBRARY_ID, found) if (1..=LIBRARY_FORMAT).contains(&found) => Ok(found),
         (LIBRARY_ID, found) if found > LIBRARY_FORMAT => {
             Err(StoreError::Newer { path: path_of(conn), found, known: LIBRARY_FORMAT })
         }

@@ -24,7 +24,7 @@ const WHAT: &str = "a shared record";
 
 /// Where a record is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+pub(crate) enum Place {
     /// In its model's table.
     Table,
     /// Whole in `_unknown_shared`.
@@ -208,7 +208,11 @@ impl SqliteStore {
     }
 
     /// Where a record is, and its checksum.
-    fn find_record(&self, model: ModelId, key: &[u8]) -> Result<Option<(Place, u64)>, StoreError> {
+    pub(crate) fn find_record(
+        &self,
+        model: ModelId,
+        key: &[u8],
+    ) -> Result<Option<(Place, u64)>, StoreError> {
         let conn = &self.conn;
         if let Some(table) = self.layout.shared(model) {
             let sum = conn

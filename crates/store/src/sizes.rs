@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use rusqlite::Connection;
+
 use crate::error::{StoreError, Within};
 use crate::open::{LIBRARY_FILE, SqliteStore, pragma};
 use crate::synclog::LOG_FILE;
@@ -41,14 +43,7 @@ impl SqliteStore {
         if self.in_transaction() {
             return Err(StoreError::Nested);
         }
-        const DOING: &str = "giving room back";
-        let page = pragma(&self.conn, "page_size")?.max(512);
-        let pages = (i64::from(max_kib) << 10) / page;
-        let sql = format!("PRAGMA incremental_vacuum({})", pages.max(1));
-        let mut vacuum = self.conn.prepare(&sql).within(&self.conn, DOING)?;
-        let mut steps = vacuum.query([]).within(&self.conn, DOING)?;
-        while steps.next().within(&self.conn, DOING)?.is_some() {}
-        Ok(pragma(&self.conn, "freelist_count")? > 0)
+        give_back(&self.conn, max_kib)
     }
 
     fn size_of(&self, file: &str, suffix: &str) -> Result<u64, StoreError> {
@@ -59,4 +54,16 @@ impl SqliteStore {
             Err(error) => Err(StoreError::io(&path, "measuring", error)),
         }
     }
+}
+
+/// Gives free room at the end of a file back, up to about `max_kib`. Whether there is more.
+pub(crate) fn give_back(conn: &Connection, max_kib: u32) -> Result<bool, StoreError> {
+    const DOING: &str = "giving room back";
+    let page = pragma(conn, "page_size")?.max(512);
+    let pages = (i64::from(max_kib) << 10) / page;
+    let sql = format!("PRAGMA incremental_vacuum({})", pages.max(1));
+    let mut vacuum = conn.prepare(&sql).within(conn, DOING)?;
+    let mut steps = vacuum.query([]).within(conn, DOING)?;
+    while steps.next().within(conn, DOING)?.is_some() {}
+    Ok(pragma(conn, "freelist_count")? > 0)
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use driftless_core::clock::Hlc;
 use driftless_core::digest::{Digest, Digests};
-use driftless_core::id::{DeviceId, Origin};
+use driftless_core::id::{DeviceId, Origin, Seq};
 use driftless_core::schema::ModelId;
-use driftless_core::version::{Head, OwnedVector, Vector};
+use driftless_core::store::{Acked, Floors};
+use driftless_core::version::{Head, Vector};
 use rusqlite::{Connection, params};
 
 use crate::conflict::count_conflicts;
@@ -19,7 +20,7 @@ use crate::lane::Lane;
 use crate::origins::Origins;
 
 /// What peers have acknowledged.
-pub(crate) type Acks = BTreeMap<DeviceId, (Vector, OwnedVector)>;
+pub(crate) type Acks = BTreeMap<DeviceId, Acked>;
 
 /// The caches of one connection.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) clock: Hlc,
     pub(crate) origins: Arc<Origins>,
     pub(crate) vector: Arc<Vector>,
+    pub(crate) floors: Arc<Floors>,
     pub(crate) lanes: Arc<BTreeMap<DeviceId, Lane>>,
     pub(crate) digests: Arc<Digests>,
     pub(crate) acks: Arc<Acks>,
@@ -37,6 +39,8 @@ pub(crate) struct State {
     pub(crate) notes: u64,
     /// How many fields `_conflict` holds.
     pub(crate) conflicts: u64,
+    /// How many records `_mirror` holds.
+    pub(crate) mirrored: u64,
     dirty: Dirty,
 }
 
@@ -54,10 +58,12 @@ struct Dirty {
 impl State {
     pub(crate) fn load(conn: &Connection) -> Result<Self, StoreError> {
         let origins = Origins::load(conn, "_origin")?;
+        let (vector, floors) = load_vector(conn, &origins)?;
         Ok(Self {
             identity: Arc::new(Identity::load(conn)?),
             clock: Hlc(meta::<i64>(conn, "clock")?.cast_unsigned()),
-            vector: Arc::new(load_vector(conn, &origins)?),
+            vector: Arc::new(vector),
+            floors: Arc::new(floors),
             origins: Arc::new(origins),
             lanes: Arc::new(Lane::load_all(conn)?),
             digests: Arc::new(load_digests(conn)?),
@@ -65,6 +71,7 @@ impl State {
             next_pos: 1,
             notes: count_notes(conn)?,
             conflicts: count_conflicts(conn)?,
+            mirrored: count_mirrored(conn)?,
             dirty: Dirty::default(),
         })
     }
@@ -82,6 +89,21 @@ impl State {
     pub(crate) fn set_head(&mut self, origin: Origin, head: Head) {
         Arc::make_mut(&mut self.vector).set(origin, head);
         self.dirty.vector.insert(origin);
+    }
+
+    /// Up to where the change sets of an origin are not logged any more.
+    pub(crate) fn floor(&self, origin: &Origin) -> Seq {
+        self.floors.get(origin).copied().unwrap_or(0)
+    }
+
+    /// Raises an origin's floor; it never falls. By how much.
+    pub(crate) fn raise_floor(&mut self, origin: Origin, to: Seq) -> Seq {
+        let risen = to.saturating_sub(self.floor(&origin));
+        if risen > 0 {
+            Arc::make_mut(&mut self.floors).insert(origin, to);
+            self.dirty.vector.insert(origin);
+        }
+        risen
     }
 
     /// The lane of a device that is held, to be changed.
@@ -136,15 +158,13 @@ impl State {
         }
     }
 
-    pub(crate) fn set_ack(&mut self, peer: DeviceId, ack: (Vector, OwnedVector)) {
+    pub(crate) fn set_ack(&mut self, peer: DeviceId, ack: Acked) {
         Arc::make_mut(&mut self.acks).insert(peer, ack);
         self.dirty.acks.insert(peer);
     }
 
     /// The acknowledgements that sync.db has not got yet.
-    pub(crate) fn unwritten_acks(
-        &self,
-    ) -> impl Iterator<Item = (&DeviceId, &(Vector, OwnedVector))> {
+    pub(crate) fn unwritten_acks(&self) -> impl Iterator<Item = (&DeviceId, &Acked)> {
         self.dirty.acks.iter().filter_map(|peer| Some((peer, self.acks.get(peer)?)))
     }
 
@@ -185,27 +205,42 @@ impl State {
             return Ok(());
         };
         conn.prepare_cached(
-            "INSERT OR REPLACE INTO _vector (origin, seq, hash) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO _vector (origin, seq, hash, floor) VALUES (?1, ?2, ?3, ?4)",
         )
-        .and_then(|mut put| put.execute(params![id, head.seq.cast_signed(), head.hash]))
+        .and_then(|mut put| {
+            let floor = self.floor(origin).cast_signed();
+            put.execute(params![id, head.seq.cast_signed(), head.hash, floor])
+        })
         .map(|_| ())
         .within(conn, "writing the vector")
     }
 }
 
-fn load_vector(conn: &Connection, origins: &Origins) -> Result<Vector, StoreError> {
+/// The vector of the shared lanes, with the floors.
+pub(crate) fn load_vector(
+    conn: &Connection,
+    origins: &Origins,
+) -> Result<(Vector, Floors), StoreError> {
     const WHAT: &str = "the vector";
-    let mut select = conn.prepare("SELECT origin, seq, hash FROM _vector").within(conn, WHAT)?;
+    let mut select =
+        conn.prepare("SELECT origin, seq, hash, floor FROM _vector").within(conn, WHAT)?;
     let mut rows = select.query([]).within(conn, WHAT)?;
-    let mut vector = Vector::new();
+    let (mut vector, mut floors) = (Vector::new(), Floors::new());
     while let Some(row) = rows.next().within(conn, WHAT)? {
         let id: i64 = row.get(0).within(conn, WHAT)?;
         let origin = origins.origin(id);
         let origin = origin.ok_or_else(|| StoreError::damaged(conn, format!("the origin {id}")))?;
         let seq = from_sql_seq(conn, row.get(1).within(conn, WHAT)?)?;
         vector.set(origin, Head { seq, hash: row.get(2).within(conn, WHAT)? });
+        match from_sql_seq(conn, row.get(3).within(conn, WHAT)?)? {
+            0 => {}
+            floor if floor <= seq => {
+                floors.insert(origin, floor);
+            }
+            floor => return Err(StoreError::damaged(conn, format!("the floor {floor}"))),
+        }
     }
-    Ok(vector)
+    Ok((vector, floors))
 }
 
 /// The kept digests.
@@ -247,6 +282,12 @@ fn save_digest(
 pub(crate) fn count_notes(conn: &Connection) -> Result<u64, StoreError> {
     let count = conn.query_row("SELECT count(*) FROM _quarantine", [], |row| row.get::<_, i64>(0));
     Ok(count.within(conn, "the quarantine")?.cast_unsigned())
+}
+
+/// How many records `_mirror` holds.
+fn count_mirrored(conn: &Connection) -> Result<u64, StoreError> {
+    let count = conn.query_row("SELECT count(*) FROM _mirror", [], |row| row.get::<_, i64>(0));
+    Ok(count.within(conn, "the mirror")?.cast_unsigned())
 }
 
 /// A head that `_vector` can hold.

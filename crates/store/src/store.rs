@@ -2,13 +2,15 @@
 
 use driftless_core::change::ChangeSet;
 use driftless_core::clock::Hlc;
-use driftless_core::digest::Digests;
+use driftless_core::digest::{Digest, Digests};
 use driftless_core::id::{DeviceId, Dot, RecordKey, Seq};
 use driftless_core::merge::Lost;
 use driftless_core::page::Cursor;
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::{OwnedLane, RowPage, Session, Store};
+use driftless_core::store::{
+    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+};
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 
@@ -125,17 +127,103 @@ impl Store for SqliteStore {
         &self.state.digests
     }
 
-    fn acknowledged(&self, peer: &DeviceId) -> Option<&(Vector, OwnedVector)> {
+    fn acknowledged(&self, peer: &DeviceId) -> Option<&Acked> {
         self.state.acks.get(peer)
     }
 
-    fn set_acknowledged(
-        &mut self,
-        peer: DeviceId,
-        shared: &Vector,
-        owned: &OwnedVector,
-    ) -> Result<(), StoreError> {
-        self.state.set_ack(peer, (shared.clone(), owned.clone()));
+    fn set_acknowledged(&mut self, peer: DeviceId, acked: Acked) -> Result<(), StoreError> {
+        self.state.set_ack(peer, acked);
         Ok(())
+    }
+
+    fn floors(&self) -> &Floors {
+        &self.state.floors
+    }
+
+    fn prune_log(&mut self, upto: &Floors) -> Result<u64, StoreError> {
+        self.forget_log(upto)
+    }
+
+    fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, StoreError> {
+        self.forget_tombstones(device, upto)
+    }
+
+    fn pin(&mut self, peer: DeviceId) -> Result<Pinned, StoreError> {
+        self.pin_for(peer)
+    }
+
+    fn is_pinned(&self, peer: &DeviceId) -> bool {
+        self.pins.contains_key(peer)
+    }
+
+    fn unpin(&mut self, peer: &DeviceId) {
+        self.pins.remove(peer);
+    }
+
+    fn pinned_buckets(
+        &mut self,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        rows: u64,
+        max: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        self.buckets_of(peer, (model, range), rows, max)
+    }
+
+    fn pinned_records(
+        &mut self,
+        peer: &DeviceId,
+        model: ModelId,
+        range: &KeyRange,
+        max_bytes: usize,
+    ) -> Result<RecordPage, StoreError> {
+        self.page_of(peer, (model, range), max_bytes)
+    }
+
+    fn has_mirror(&self) -> bool {
+        self.state.mirrored > 0
+    }
+
+    fn is_mirrored(&mut self, model: ModelId, key: &RecordKey) -> Result<bool, StoreError> {
+        self.in_mirror(model, key.as_bytes())
+    }
+
+    fn put_mirror(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        self.keep_mirror(model, key, record)
+    }
+
+    fn mirror_range(
+        &mut self,
+        model: ModelId,
+        range: &KeyRange,
+        records: &[(RecordKey, Record)],
+    ) -> Result<(), StoreError> {
+        self.take_range(model, range, records)
+    }
+
+    fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, StoreError> {
+        self.digest_of_mirror(model, range)
+    }
+
+    fn mirrored(
+        &mut self,
+        after: Option<&(ModelId, RecordKey)>,
+        max: usize,
+    ) -> Result<Vec<(ModelId, RecordKey, Record)>, StoreError> {
+        self.mirror_page(after, max)
+    }
+
+    fn clear_mirror(&mut self) -> Result<(), StoreError> {
+        self.empty_mirror()
+    }
+
+    fn adopt(&mut self, vector: &Vector) -> Result<(), StoreError> {
+        self.adopt_heads(vector)
     }
 }

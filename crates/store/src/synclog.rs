@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use driftless_core::codec::Reader;
 use driftless_core::id::DeviceId;
+use driftless_core::store::Acked;
 use driftless_core::version::{OwnedVector, Vector};
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::error::{StoreError, Within, from_sql_seq, path_of};
-use crate::format::{LOG_FORMAT, LOG_ID, LOG_TABLES};
+use crate::error::{StoreError, Within, path_of};
+use crate::format::{LOG_FORMAT, LOG_ID, LOG_STEPS, LOG_TABLES};
 use crate::identity::Identity;
+use crate::migrate;
 use crate::open::{StoreOptions, connect, durable, pragma};
 use crate::origins::Origins;
 use crate::state::{Acks, State};
+use crate::wholeness::raise_floors;
 
 /// The name of the file that is expendable.
 pub(crate) const LOG_FILE: &str = "sync.db";
@@ -29,7 +32,7 @@ pub(crate) struct SyncLog {
     pub(crate) flushed: i64,
     /// Whether `flushed` waits for that commit.
     pub(crate) to_delete: bool,
-    /// Whether change sets of the vector were missing at open.
+    /// Whether floors were raised at open, as change sets of the vector were missing.
     pub(crate) incomplete: bool,
     /// Where a file that could not be used was put.
     pub(crate) set_aside: Option<PathBuf>,
@@ -65,7 +68,7 @@ impl SyncLog {
             + 1;
         let mut log =
             Self { conn, origins, flushed: 0, to_delete: false, incomplete: false, set_aside };
-        log.incomplete = !log.is_whole(state, library)?;
+        log.incomplete = raise_floors(state, library, (&log.conn, &log.origins))?;
         Ok(log)
     }
 
@@ -87,28 +90,6 @@ impl SyncLog {
     /// The commit that removed it is durable.
     pub(crate) fn forget_flushed(&mut self) {
         self.to_delete = false;
-    }
-
-    /// Whether every change set of the vector is here or in `library`.
-    fn is_whole(&self, state: &State, library: &Connection) -> Result<bool, StoreError> {
-        for (origin, head) in state.vector.iter() {
-            let here = self.origins.id(origin);
-            let here = span(&self.conn, "log", here)?;
-            let there = span(library, "_unlogged", state.origins.id(origin))?;
-            let whole = match (here, there) {
-                (None, None) => false,
-                (Some((first, last)), None) | (None, Some((first, last))) => {
-                    first == 1 && last >= head.seq
-                }
-                (Some(a), Some(b)) => {
-                    a.0.min(b.0) == 1 && a.1.max(b.1) >= head.seq && a.1.saturating_add(1) >= b.0
-                }
-            };
-            if !whole {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -132,26 +113,6 @@ fn move_beyond(conn: &Connection, origins: &Origins, state: &State) -> Result<()
         conn.execute_batch("COMMIT").within(conn, DOING)?;
     }
     Ok(())
-}
-
-/// The first and the last seq of an origin in a table.
-fn span(
-    conn: &Connection,
-    table: &str,
-    origin: Option<i64>,
-) -> Result<Option<(u64, u64)>, StoreError> {
-    const WHAT: &str = "the log";
-    let Some(origin) = origin else { return Ok(None) };
-    let end = |of: &str| {
-        let sql = format!("SELECT {of}(seq) FROM {table} WHERE origin = ?1");
-        conn.query_row(&sql, [origin], |row| row.get::<_, Option<i64>>(0)).within(conn, WHAT)
-    };
-    match (end("min")?, end("max")?) {
-        (Some(first), Some(last)) => {
-            Ok(Some((from_sql_seq(conn, first)?, from_sql_seq(conn, last)?)))
-        }
-        _ => Ok(None),
-    }
 }
 
 fn last_pos(conn: &Connection, table: &str) -> Result<i64, StoreError> {
@@ -183,7 +144,9 @@ fn open_file(
             return Err(StoreError::Newer { path: path_of(&conn), found, known: LOG_FORMAT });
         }
         (LOG_ID, LOG_FORMAT) => {}
+        (LOG_ID, found) if found >= 1 => {}
         _ if tables == 0 => {
+            conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").within(&conn, DOING)?;
             durable(&conn, options)?;
             init(&conn, identity)?;
         }
@@ -198,8 +161,24 @@ fn open_file(
             |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 32]>(1)?)),
         )
         .within(&conn, DOING)?;
-    let ours = owner == (*identity.library.0.as_bytes(), identity.device.0);
-    Ok(ours.then_some(conn))
+    if owner != (*identity.library.0.as_bytes(), identity.device.0) {
+        return Ok(None);
+    }
+    if let (LOG_ID, format @ 1..LOG_FORMAT) = found {
+        give_back_later(&conn)?;
+        migrate::forward(&conn, (format, LOG_FORMAT), &LOG_STEPS)?;
+    }
+    Ok(Some(conn))
+}
+
+/// Lets a file of format 1 give room back: it is written anew for that, once.
+fn give_back_later(conn: &Connection) -> Result<(), StoreError> {
+    if pragma(conn, "auto_vacuum")? != 0 {
+        return Ok(());
+    }
+    let doing = "writing the log anew";
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").within(conn, doing)?;
+    conn.execute_batch("VACUUM").within(conn, doing)
 }
 
 fn init(conn: &Connection, identity: &Identity) -> Result<(), StoreError> {
@@ -232,7 +211,8 @@ fn put_aside(dir: &Path) -> Result<PathBuf, StoreError> {
 
 fn load_acks(conn: &Connection) -> Result<Acks, StoreError> {
     const WHAT: &str = "an acknowledgement";
-    let mut select = conn.prepare("SELECT peer, shared, owned FROM ack").within(conn, WHAT)?;
+    let mut select =
+        conn.prepare("SELECT peer, shared, owned, heard_ms FROM ack").within(conn, WHAT)?;
     let mut rows = select.query([]).within(conn, WHAT)?;
     let mut acks = Acks::new();
     while let Some(row) = rows.next().within(conn, WHAT)? {
@@ -240,7 +220,9 @@ fn load_acks(conn: &Connection) -> Result<Acks, StoreError> {
             (row.get(1).within(conn, WHAT)?, row.get(2).within(conn, WHAT)?);
         let shared = Vector::decode(&mut Reader::new(&shared)).within(conn, WHAT)?;
         let owned = OwnedVector::decode(&mut Reader::new(&owned)).within(conn, WHAT)?;
-        acks.insert(DeviceId(row.get(0).within(conn, WHAT)?), (shared, owned));
+        let heard_ms = row.get::<_, i64>(3).within(conn, WHAT)?.cast_unsigned();
+        let acked = Acked { shared, owned, heard_ms };
+        acks.insert(DeviceId(row.get(0).within(conn, WHAT)?), acked);
     }
     Ok(acks)
 }

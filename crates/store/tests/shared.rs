@@ -7,7 +7,7 @@ use driftless_core::clock::Hlc;
 use driftless_core::merge::Lost;
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::Store;
+use driftless_core::store::{Acked, Store};
 use driftless_core::value::Value;
 use driftless_core::version::Vector;
 use driftless_store::{Reason, SqliteStore, StoreError};
@@ -330,11 +330,12 @@ fn acknowledgements_survive_when_they_were_flushed() {
     let set = next_set(&store, 2, &[]);
     store.append(&set).unwrap();
     let (shared, owned) = (store.vector().clone(), [(device(3), head(1, 5))].into_iter().collect());
-    store.set_acknowledged(device(4), &shared, &owned).unwrap();
+    let acked = Acked { shared, owned, heard_ms: u64::MAX };
+    store.set_acknowledged(device(4), acked.clone()).unwrap();
     store.commit().unwrap();
     store.flush_log().unwrap();
     drop(store);
     let store = SqliteStore::open(dir.path(), schema()).unwrap();
-    assert_eq!(store.acknowledged(&device(4)), Some(&(shared, owned)));
+    assert_eq!(store.acknowledged(&device(4)), Some(&acked));
     assert_eq!(store.acknowledged(&device(5)), None);
 }

@@ -137,13 +137,13 @@ pub(crate) fn next_set<S: Store>(store: &S, n: u8, changes: &[Change]) -> Change
 }
 
 /// Everything that can be asked of a store without changing it, in a comparable form.
-pub(crate) fn state<S: Store>(store: &S) -> (Hlc, String, OwnedVector, String, Vec<String>) {
+pub(crate) fn state<S: Store>(store: &S) -> (Hlc, [String; 2], OwnedVector, String, Vec<String>) {
     let digests = store.digests().iter().filter(|(_, digest)| digest.rows > 0);
     let lanes = store.lanes();
     let lanes = lanes.iter().map(|device| format!("{device:?} {:?}", store.lane(device)));
     (
         store.clock(),
-        format!("{:?}", store.vector()),
+        [format!("{:?}", store.vector()), format!("{:?} {}", store.floors(), store.has_mirror())],
         store.owned_vector(),
         format!("{:?}", digests.collect::<Vec<_>>()),
         lanes.collect(),

@@ -18,6 +18,7 @@ impl World {
     pub(crate) fn check(&mut self) {
         let store = self.store.as_mut().unwrap();
         assert_eq!(state(store), state(&self.memory));
+        self.check_mirror();
     }
 
     /// Everything that can be read, compared.

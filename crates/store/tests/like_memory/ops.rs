@@ -89,7 +89,57 @@ pub(crate) enum Op {
         schema: usize,
     },
     Flush,
+    /// Forgets some of the log.
+    PruneLog {
+        upto: Vec<(u8, u64)>,
+    },
+    /// Forgets tombstones of a lane, if it is exact.
+    PruneLane {
+        device: u8,
+        upto: u64,
+    },
+    /// Does what can be done at leisure.
+    Sweep,
+    /// `sync.db` is deleted, and the library opened again.
+    LoseLog,
+    /// Keeps the state for a peer.
+    Pin {
+        peer: u8,
+    },
+    /// Reads a range of what is kept for a peer.
+    ReadPin {
+        peer: u8,
+        model: usize,
+        range: Range,
+        rows: u64,
+        max: usize,
+    },
+    Unpin {
+        peer: u8,
+    },
+    /// A peer's records of a range have come.
+    Mirror {
+        model: usize,
+        range: Range,
+        records: Vec<(u8, Option<Fields>)>,
+    },
+    /// A peer's record has come, or that it has none.
+    PutMirror {
+        model: usize,
+        key: u8,
+        fields: Option<Fields>,
+    },
+    ClearMirror,
+    /// Takes over heads: so much further than ours.
+    Adopt {
+        heads: Vec<(u8, u64)>,
+    },
 }
+
+/// Fields and the versions of each.
+pub(crate) type Fields = Vec<(usize, Vec<Val>)>;
+/// Behind a key, and up to one.
+pub(crate) type Range = (Option<u8>, Option<u8>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -155,5 +205,46 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Rollback),
         2 => (0..SCHEMAS).prop_map(|schema| Op::Reopen { schema }),
         1 => Just(Op::Flush),
+        8 => floor_op(),
+        10 => reconcile_op(),
+    ]
+}
+
+fn floor_op() -> impl Strategy<Value = Op> {
+    let upto = proptest::collection::vec((1u8..4, 0u64..5), 0..3);
+    let heads = proptest::collection::vec((1u8..5, 0u64..4), 0..3);
+    prop_oneof![
+        3 => upto.prop_map(|upto| Op::PruneLog { upto }),
+        3 => (1u8..4, 0u64..9).prop_map(|(device, upto)| Op::PruneLane { device, upto }),
+        1 => Just(Op::Sweep),
+        1 => Just(Op::LoseLog),
+        1 => heads.prop_map(|heads| Op::Adopt { heads }),
+    ]
+}
+
+fn reconcile_op() -> impl Strategy<Value = Op> {
+    let fields = || {
+        let versions = proptest::collection::vec(val(), 1..3);
+        let fields = proptest::collection::vec((0..FIELDS.len(), versions), 0..3);
+        proptest::option::weighted(0.7, fields)
+    };
+    let range = || (proptest::option::of(0u8..4), proptest::option::of(0u8..4));
+    let records = proptest::collection::btree_map(0u8..4, fields(), 0..4);
+    let mirror = (0..SHARED.len(), range(), records).prop_map(|(model, range, records)| {
+        let inside =
+            |key: &u8| range.0.is_none_or(|r| r < *key) && range.1.is_none_or(|r| *key <= r);
+        let records = records.into_iter().filter(|(key, _)| inside(key)).collect();
+        Op::Mirror { model, range, records }
+    });
+    let read = (1u8..3, 0..SHARED.len(), range(), 1u64..4, 1usize..4)
+        .prop_map(|(peer, model, range, rows, max)| Op::ReadPin { peer, model, range, rows, max });
+    prop_oneof![
+        2 => (1u8..3).prop_map(|peer| Op::Pin { peer }),
+        4 => read,
+        1 => (1u8..3).prop_map(|peer| Op::Unpin { peer }),
+        4 => mirror,
+        2 => (0..SHARED.len(), 0u8..4, fields())
+            .prop_map(|(model, key, fields)| Op::PutMirror { model, key, fields }),
+        1 => Just(Op::ClearMirror),
     ]
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use driftless_core::clock::Hlc;
+use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::mem::MemStore;
 use driftless_core::page::Cursor;
 use driftless_core::record::{Record, Version};
 use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::{Session, Store};
+use driftless_core::store::{Floors, KeyRange, Session, Store};
 use driftless_core::value::Value;
-use driftless_core::version::OwnedHead;
+use driftless_core::version::{Head, OwnedHead, Vector};
 use driftless_store::SqliteStore;
 
-use crate::common::{self, device, head, identity, key, next_set, record, version};
-use crate::ops::{FIELDS, OWNED, Op, Row, SHARED, Val, schemas};
+use crate::common::{self, device, head, identity, key, next_set, origin, record, version};
+use crate::ops::{FIELDS, OWNED, Op, Range, Row, SHARED, Val, schemas};
 
 /// The two stores that must be alike, and the servers that they pull from.
 pub(crate) struct World {
@@ -24,13 +25,17 @@ pub(crate) struct World {
     lives: BTreeMap<u8, u64>,
 }
 
-/// Calls the same on both stores.
+/// The peers that something may be pinned for.
+const PEERS: [u8; 2] = [1, 2];
+
+/// Calls the same on both stores, which must answer the same.
 macro_rules! both {
     ($world:expr, |$store:ident| $call:expr) => {{
         let $store = $world.store.as_mut().unwrap();
-        $call.unwrap();
+        let answer = $call.unwrap();
         let $store = &mut $world.memory;
-        $call.unwrap();
+        assert_eq!(answer, $call.unwrap());
+        answer
     }};
 }
 
@@ -113,6 +118,9 @@ impl World {
                 store.begin().unwrap();
             }
             Op::Rollback | Op::Reopen { .. } => {
+                if matches!(op, Op::Reopen { .. }) {
+                    PEERS.iter().for_each(|peer| self.memory.unpin(&device(*peer)));
+                }
                 let mut store = self.store.take().unwrap();
                 self.memory.rollback();
                 if let Op::Reopen { schema } = op {
@@ -125,6 +133,133 @@ impl World {
                 store.begin().unwrap();
                 self.store = Some(store);
             }
+            _ => self.run_floors(op),
+        }
+    }
+
+    fn run_floors(&mut self, op: &Op) {
+        match op {
+            Op::PruneLog { upto } => {
+                let vector = self.memory.vector().clone();
+                let floor = |(n, seq): &(u8, u64)| {
+                    Some((origin(*n), (*seq).min(vector.seq(&origin(*n))))).filter(|f| f.1 > 0)
+                };
+                let upto: Floors = upto.iter().filter_map(floor).collect();
+                both!(self, |store| store.prune_log(&upto));
+            }
+            Op::PruneLane { device: n, upto } => {
+                if self.memory.lane(&device(*n)).is_some_and(|lane| lane.exact.is_some()) {
+                    both!(self, |store| store.prune_lane(&device(*n), *upto));
+                }
+            }
+            Op::Sweep => {
+                self.run(&Op::Commit);
+                let store = self.store.as_mut().unwrap();
+                store.rollback().unwrap();
+                while store.sweep().unwrap() {}
+                store.begin().unwrap();
+            }
+            Op::LoseLog => self.lose_log(),
+            Op::Adopt { heads } => {
+                let further = |(n, more): &(u8, u64)| {
+                    let seq = self.memory.vector().seq(&origin(*n)) + more;
+                    let hash = [u8::try_from(seq).unwrap(); 32];
+                    (seq > 0).then_some((origin(*n), Head { seq, hash }))
+                };
+                let vector: Vector = heads.iter().filter_map(further).collect();
+                both!(self, |store| store.adopt(&vector));
+            }
+            _ => self.run_reconcile(op),
+        }
+    }
+
+    /// Everything is moved into `sync.db`, and that is deleted: all floors rise to the vector.
+    fn lose_log(&mut self) {
+        for op in [Op::Flush, Op::Commit] {
+            self.run(&op);
+        }
+        let mut store = self.store.take().unwrap();
+        store.rollback().unwrap();
+        let schema = store.schema().clone();
+        store.close().unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            std::fs::remove_file(self.dir.path().join(format!("sync.db{suffix}"))).ok();
+        }
+        let gap = {
+            let vector = self.memory.vector();
+            vector.iter().any(|(o, head)| self.memory.floors().get(o) != Some(&head.seq))
+        };
+        let all: Floors = self.memory.vector().iter().map(|(o, head)| (*o, head.seq)).collect();
+        self.memory.prune_log(&all).unwrap();
+        self.memory.commit();
+        PEERS.iter().for_each(|peer| self.memory.unpin(&device(*peer)));
+        let mut store = SqliteStore::open(self.dir.path(), schema).unwrap();
+        assert_eq!(store.log_incomplete(), gap);
+        store.begin().unwrap();
+        self.store = Some(store);
+    }
+
+    fn run_reconcile(&mut self, op: &Op) {
+        match op {
+            Op::Pin { peer } => {
+                both!(self, |store| store.pin(device(*peer)));
+            }
+            Op::Unpin { peer } => {
+                self.memory.unpin(&device(*peer));
+                self.store.as_mut().unwrap().unpin(&device(*peer));
+            }
+            Op::ReadPin { peer, model, range, rows, max } => {
+                let (peer, model) = (device(*peer), ModelId::of(SHARED[*model]));
+                let store = self.store.as_ref().unwrap();
+                assert_eq!(store.is_pinned(&peer), self.memory.is_pinned(&peer));
+                if self.memory.is_pinned(&peer) {
+                    let range = key_range(range);
+                    both!(self, |s| s.pinned_buckets(&peer, model, &range, *rows, *max));
+                    both!(self, |s| Ok::<_, String>(pinned_records(s, &peer, model, &range, *max)));
+                }
+            }
+            Op::Mirror { model, range, records } => {
+                let (model, range) = (ModelId::of(SHARED[*model]), key_range(range));
+                let make = |(k, fields): &(u8, Option<_>)| {
+                    let fields: &Option<Vec<_>> = fields;
+                    let ours = self.memory.records().find(|at| (*at.0, at.1) == (model, &key(*k)));
+                    // Without fields it is the one that is there.
+                    let record = match fields {
+                        Some(fields) => make_record(fields, true),
+                        None => ours.map(|(.., record)| record.clone())?,
+                    };
+                    Some((key(*k), record))
+                };
+                let records: Vec<_> = records.iter().filter_map(make).collect();
+                both!(self, |store| store.mirror_range(model, &range, &records));
+            }
+            Op::PutMirror { model, key: k, fields } => {
+                let (model, key) = (ModelId::of(SHARED[*model]), key(*k));
+                let record = fields.as_ref().map(|f| make_record(f, true)).unwrap_or_default();
+                both!(self, |store| store.put_mirror(model, &key, &record));
+            }
+            Op::ClearMirror => both!(self, |store| store.clear_mirror()),
+            _ => unreachable!("{op:?}"),
+        }
+    }
+
+    /// The mirror of both, whole and in ranges.
+    pub(crate) fn check_mirror(&mut self) {
+        for model in SHARED.map(ModelId::of) {
+            for range in [(None, None), (None, Some(1)), (Some(1), None), (Some(0), Some(2))] {
+                let range = key_range(&range);
+                both!(self, |store| store.mirror_digest(model, &range));
+            }
+            for n in 0..4 {
+                both!(self, |store| store.is_mirrored(model, &key(n)));
+            }
+        }
+        let all = both!(self, |store| store.mirrored(None, usize::MAX));
+        let mut after = None;
+        for one in all {
+            let page = both!(self, |store| store.mirrored(after.as_ref(), 1));
+            assert_eq!(page, [one.clone()]);
+            after = Some((one.0, one.1));
         }
     }
 
@@ -190,6 +325,32 @@ impl<S: Store> OwnLane for S {
 
     fn set_own_head(&mut self, head: OwnedHead) -> Result<(), String> {
         Store::set_own_head(self, head).map_err(|error| error.to_string())
+    }
+}
+
+fn key_range((after, upto): &Range) -> KeyRange {
+    KeyRange { after: after.map(key), upto: upto.map(key) }
+}
+
+/// All records of a range of what is pinned, by pages of some size.
+fn pinned_records<S: Store>(
+    store: &mut S,
+    peer: &DeviceId,
+    model: ModelId,
+    range: &KeyRange,
+    size: usize,
+) -> Vec<(RecordKey, Record)> {
+    let mut rest = range.clone();
+    let mut all = Vec::new();
+    loop {
+        let page = store.pinned_records(peer, model, &rest, size * 100).unwrap();
+        let last = page.records.last().map(|(key, _)| key.clone());
+        assert!(page.upto == range.upto || last == page.upto);
+        all.extend(page.records);
+        if page.upto == range.upto {
+            return all;
+        }
+        rest.after = page.upto;
     }
 }
 

@@ -1,0 +1,155 @@
+//! What can be done at leisure, a slice at a time: change sets below the floors leave `sync.db`, and
+//! free room goes back to the system.
+
+use std::collections::BTreeSet;
+
+use driftless_core::id::{Origin, Seq};
+use rusqlite::{Connection, params};
+
+use crate::error::{StoreError, Within, to_sql_seq};
+use crate::open::{SqliteStore, pragma};
+use crate::state::State;
+use crate::transaction::run;
+
+const DOING: &str = "removing forgotten change sets";
+/// What one slice removes at most: change sets, and their bytes beyond the first.
+const SLICE: (usize, i64) = (1_000, 2 << 20);
+/// Origins that one slice looks at: most of them have nothing left.
+const ORIGINS: usize = 256;
+/// Room that one slice gives back.
+const SLICE_KIB: u32 = 512;
+/// Free room that is not worth the trouble, in bytes.
+const SMALL: i64 = 1 << 20;
+
+/// What is still to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Housework {
+    /// Origins whose forgotten change sets may still be in `sync.db`.
+    origins: BTreeSet<Origin>,
+    /// Whether something was removed from `sync.db`.
+    log: bool,
+    /// Whether something was removed from `library.db`.
+    library: bool,
+}
+
+impl Housework {
+    /// A process that was killed may have left some of it.
+    pub(crate) fn at_open(state: &State) -> Self {
+        Self { origins: state.floors.keys().copied().collect(), log: true, library: true }
+    }
+
+    pub(crate) fn forgotten(&mut self, origin: Origin) {
+        self.origins.insert(origin);
+    }
+
+    pub(crate) fn room_in_library(&mut self) {
+        self.library = true;
+    }
+}
+
+impl SqliteStore {
+    /// Whether [`SqliteStore::sweep`] has something to do.
+    pub fn is_unswept(&self) -> bool {
+        !self.housework.origins.is_empty() || self.housework.log || self.housework.library
+    }
+
+    /// Does a slice of what can be done at leisure, of some milliseconds: removes change sets from
+    /// `sync.db` that are below the floors, and gives free room back to the system if there is much
+    /// of it. To be called outside of a transaction, again as long as it says that there is more.
+    pub fn sweep(&mut self) -> Result<bool, StoreError> {
+        if self.in_transaction() {
+            return Err(StoreError::Nested);
+        }
+        if !self.housework.origins.is_empty() {
+            // A floor that a power cut takes back must find its change sets.
+            self.make_durable()?;
+            self.sweep_log()?;
+        } else if self.housework.log {
+            self.housework.log = give_back_slice(&self.log.conn)?;
+        } else if self.housework.library {
+            self.relax(true)?;
+            self.housework.library = give_back_slice(&self.conn)?;
+        }
+        Ok(self.is_unswept())
+    }
+
+    fn sweep_log(&mut self) -> Result<(), StoreError> {
+        let conn = &self.log.conn;
+        // What a power cut brings back is below the floors all the same.
+        conn.pragma_update(None, "synchronous", "NORMAL").within(conn, DOING)?;
+        let swept = self.sweep_slice();
+        let conn = &self.log.conn;
+        if swept.is_err() && !conn.is_autocommit() {
+            run(conn, "ROLLBACK", DOING)?;
+        }
+        conn.pragma_update(None, "synchronous", "FULL").within(conn, DOING)?;
+        for origin in swept? {
+            self.housework.origins.remove(&origin);
+        }
+        self.housework.log = true;
+        Ok(())
+    }
+
+    /// The origins of which nothing forgotten is left.
+    fn sweep_slice(&self) -> Result<Vec<Origin>, StoreError> {
+        let conn = &self.log.conn;
+        let mut done = Vec::new();
+        let (mut count, mut bytes) = SLICE;
+        run(conn, "BEGIN IMMEDIATE", DOING)?;
+        for origin in self.housework.origins.iter().take(ORIGINS) {
+            if let Some(id) = self.log.origins.id(origin) {
+                let floor = self.state.floor(origin);
+                let (gone, size) = remove(conn, (id, floor), (count, bytes))?;
+                (count, bytes) = (count - gone, bytes - size);
+                if count == 0 || bytes <= 0 {
+                    break;
+                }
+            }
+            done.push(*origin);
+        }
+        run(conn, "COMMIT", DOING)?;
+        Ok(done)
+    }
+}
+
+/// Removes change sets of an origin up to a seq, the first of them at any size. How many, and their
+/// bytes.
+fn remove(
+    conn: &Connection,
+    (origin, upto): (i64, Seq),
+    (max, max_bytes): (usize, i64),
+) -> Result<(usize, i64), StoreError> {
+    let upto = to_sql_seq(upto)?;
+    let mut select = conn
+        .prepare_cached(
+            "SELECT pos, length(bytes) FROM log WHERE origin = ?1 AND seq <= ?2 ORDER BY seq",
+        )
+        .within(conn, DOING)?;
+    let mut rows = select.query([origin, upto]).within(conn, DOING)?;
+    let (mut gone, mut bytes) = (Vec::new(), 0i64);
+    while let Some(row) = rows.next().within(conn, DOING)? {
+        gone.push(row.get::<_, i64>(0).within(conn, DOING)?);
+        bytes = bytes.saturating_add(row.get::<_, i64>(1).within(conn, DOING)?);
+        if gone.len() >= max || bytes >= max_bytes {
+            break;
+        }
+    }
+    drop(rows);
+    let mut delete = conn.prepare_cached("DELETE FROM log WHERE pos = ?1").within(conn, DOING)?;
+    for pos in &gone {
+        delete.execute(params![pos]).within(conn, DOING)?;
+    }
+    Ok((gone.len(), bytes))
+}
+
+/// Gives some room at the end of a file back, if more than a quarter of it is free. Whether there is
+/// more to give back.
+fn give_back_slice(conn: &Connection) -> Result<bool, StoreError> {
+    let page = pragma(conn, "page_size")?.max(512);
+    let (free, all) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
+    let incremental = pragma(conn, "auto_vacuum")? == 2;
+    if !incremental || free.saturating_mul(page) <= SMALL || free.saturating_mul(4) <= all {
+        return Ok(false);
+    }
+    crate::sizes::give_back(conn, SLICE_KIB)
+}
