@@ -10,7 +10,7 @@ use common::*;
 use driftless_core::id::RecordKey;
 use driftless_core::page::Cursor;
 use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::Store;
+use driftless_core::store::{KeyRange, Store};
 use driftless_core::value::Value;
 use driftless_core::version::Vector;
 use driftless_store::{SqliteStore, StoreError};
@@ -84,7 +84,7 @@ fn a_kill_between_the_two_files_leaves_each_change_set_once() {
 }
 
 #[test]
-fn an_older_log_has_a_gap_and_goes_on() {
+fn an_older_log_raises_the_floors_and_goes_on() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut store = create(dir.path());
     write(&mut store, 1);
@@ -98,11 +98,17 @@ fn an_older_log_has_a_gap_and_goes_on() {
     copy(other.path(), dir.path(), "sync.db");
     let mut store = SqliteStore::open(dir.path(), schema()).unwrap();
     assert!(store.log_incomplete());
-    let gap = store.log(&Vector::new(), usize::MAX);
-    assert!(matches!(gap, Err(StoreError::LogGap { .. })), "{gap:?}");
+    assert_eq!(*store.floors(), [(origin(1), 2), (origin(2), 1)].into());
+    assert_eq!(all(&mut store), 0);
     write(&mut store, 1);
     store.flush_log().unwrap();
     assert_eq!(store.log(&have, usize::MAX).unwrap().len(), 1);
+    while store.sweep().unwrap() {}
+    assert_eq!(all(&mut store), 1);
+    store.close().unwrap();
+    let log = Connection::open(dir.path().join("sync.db")).unwrap();
+    let rows: i64 = log.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1, "what is below a floor is of no use any more");
 }
 
 #[test]
@@ -128,6 +134,78 @@ fn an_older_library_does_not_serve_what_it_does_not_hold() {
     let log = Connection::open(dir.path().join("sync.db")).unwrap();
     let kept: i64 = log.query_row("SELECT count(*) FROM beyond", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 2, "they may be the last copies");
+}
+
+/// Forgets the log of two origins.
+fn forget(store: &mut SqliteStore, upto: [(u8, u64); 2]) {
+    store.begin().unwrap();
+    store.prune_log(&upto.map(|(n, seq)| (origin(n), seq)).into()).unwrap();
+    store.commit().unwrap();
+}
+
+#[test]
+fn a_kill_while_it_forgets_neither_brings_back_nor_loses_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    for n in [1, 2, 1, 2, 1] {
+        write(&mut store, n);
+    }
+    store.flush_log().unwrap();
+    for n in [1, 2] {
+        write(&mut store, n);
+    }
+    let before = state(&store);
+    let check = |name: &str, expected: (usize, &[u64])| {
+        let other = tempfile::tempdir().unwrap();
+        copy(dir.path(), other.path(), "");
+        let mut copy = SqliteStore::open(other.path(), schema()).unwrap();
+        let floors: Vec<u64> = copy.floors().values().copied().collect();
+        assert_eq!((all(&mut copy), &floors[..]), expected, "{name}");
+        assert!(!copy.log_incomplete(), "{name}");
+        while copy.sweep().unwrap() {}
+        copy.flush_log().unwrap();
+        write(&mut copy, 3);
+        assert_eq!(all(&mut copy), expected.0 + 1, "{name}");
+    };
+    store.begin().unwrap();
+    store.prune_log(&[(origin(1), 4)].into()).unwrap();
+    check("not committed", (7, &[]));
+    store.rollback().unwrap();
+    assert_eq!(state(&store), before);
+    forget(&mut store, [(1, 4), (2, 1)]);
+    check("committed", (2, &[4, 1]));
+    store.flush_log().unwrap();
+    check("moved", (2, &[4, 1]));
+    store.sweep().unwrap();
+    check("swept", (2, &[4, 1]));
+    store.begin().unwrap();
+    store.commit().unwrap();
+    check("removed from library.db", (2, &[4, 1]));
+    let adopted = driftless_core::version::Head { seq: 9, hash: [9; 32] };
+    store.begin().unwrap();
+    store.adopt(&[(origin(2), adopted)].into_iter().collect()).unwrap();
+    store.commit().unwrap();
+    check("adopted", (0, &[4, 9]));
+}
+
+#[test]
+fn an_older_library_beside_a_log_that_has_forgotten_more_raises_its_floors() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = create(dir.path());
+    for n in [1, 2, 1, 2] {
+        write(&mut store, n);
+    }
+    store.close().unwrap();
+    copy(dir.path(), other.path(), "library.db");
+    let mut store = SqliteStore::open(dir.path(), schema()).unwrap();
+    forget(&mut store, [(1, 1), (2, 2)]);
+    while store.sweep().unwrap() {}
+    store.close().unwrap();
+    copy(other.path(), dir.path(), "library.db");
+    let mut store = SqliteStore::open(dir.path(), schema()).unwrap();
+    assert!(store.log_incomplete());
+    assert_eq!(*store.floors(), [(origin(1), 1), (origin(2), 2)].into());
+    assert_eq!(all(&mut store), 1);
 }
 
 #[test]
@@ -176,6 +254,7 @@ fn no_garbage_in_the_file_makes_it_panic() {
     store.put_owned(ModelId::of("unknown"), &key(3), 1, Some(&[])).unwrap();
     store.put_owned(ModelId::of("unknown"), &key(4), 1, None).unwrap();
     store.put_record(ModelId::of("unknown"), &key(3), &record(&[])).unwrap();
+    store.put_mirror(ModelId::of("tag"), &key(3), &record(&[])).unwrap();
     store.commit().unwrap();
     for sql in [
         "UPDATE tag SET _sync = x'ff00'",
@@ -193,6 +272,12 @@ fn no_garbage_in_the_file_makes_it_panic() {
         "UPDATE _lane SET session = NULL, seq = -1",
         "UPDATE _vector SET hash = x'00'",
         "UPDATE _vector SET origin = 55",
+        "UPDATE _vector SET origin = 1, floor = 77",
+        "UPDATE _vector SET floor = -1",
+        "UPDATE _mirror SET sum = 5",
+        "UPDATE _mirror SET record = x'7f'",
+        "UPDATE _mirror SET record = NULL",
+        "UPDATE _mirror SET key = x''",
         "UPDATE _digest SET sum = -1",
         "UPDATE _field SET type = 99",
         "UPDATE _model SET kind = 99",
@@ -217,6 +302,17 @@ fn use_everything(store: &mut SqliteStore) {
     errors.extend(store.log(&Vector::new(), usize::MAX).err());
     errors.extend(store.read_page(&device(1), &Cursor::after(0), 10, 1_000).err());
     errors.extend(store.quarantine(None, 10).err());
+    errors.extend(store.mirrored(None, 10).err());
+    errors.extend(store.sweep().err());
+    errors.extend(store.pin(device(9)).err());
+    if store.is_pinned(&device(9)) {
+        for model in [tag, unknown] {
+            let all = KeyRange::default();
+            errors.extend(store.pinned_buckets(&device(9), model, &all, 1, 10).err());
+            errors.extend(store.pinned_records(&device(9), model, &all, 10).err());
+        }
+    }
+    store.unpin(&device(9));
     match store.snapshot() {
         Err(error) => errors.push(error),
         Ok(snapshot) => {
@@ -233,6 +329,14 @@ fn use_everything(store: &mut SqliteStore) {
             errors.extend(store.put_owned(model, &key(3), 2, Some(&fields)).err());
             errors.extend(store.put_owned(model, &key(3), 3, None).err());
         }
+        for model in [tag, unknown] {
+            errors.extend(store.mirror_digest(model, &KeyRange::default()).err());
+            errors.extend(store.mirror_range(model, &KeyRange::default(), &[]).err());
+        }
+        let vector = store.vector().clone();
+        let upto = vector.iter().map(|(origin, head)| (*origin, head.seq)).collect();
+        errors.extend(store.prune_log(&upto).err());
+        errors.extend(store.prune_lane(&device(1), 10).err());
         errors.extend(store.set_own_head(head(9, 1)).err());
         errors.extend(store.drop_session(&device(1)).err());
         errors.extend(store.rollback().err());
