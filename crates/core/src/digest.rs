@@ -70,10 +70,15 @@ pub fn digest_of_all(digests: &Digests) -> u128 {
 
 /// The checksum of a shared record.
 pub fn shared_checksum(model: ModelId, key: &RecordKey, record: &Record) -> u64 {
-    let mut w = Writer::new();
+    shared_checksum_in(&mut Writer::new(), model, key, record)
+}
+
+/// [`shared_checksum`] with a buffer of the caller's, in which the bytes that were summed are left.
+pub fn shared_checksum_in(w: &mut Writer, model: ModelId, key: &RecordKey, record: &Record) -> u64 {
+    w.clear();
     w.u32_le(model.0);
     w.key(key);
-    record.encode(&mut w);
+    record.encode(w);
     xxh3_64(w.as_bytes())
 }
 

@@ -111,6 +111,7 @@ fn record(n: u64) -> Record {
 }
 
 fn fill(store: &mut SqliteStore, model: &str, rows: u64) -> Outcome<()> {
+    let begun = Instant::now();
     for first in (0..rows).step_by(10_000) {
         store.begin_relaxed()?;
         for n in first..rows.min(first + 10_000) {
@@ -118,7 +119,10 @@ fn fill(store: &mut SqliteStore, model: &str, rows: u64) -> Outcome<()> {
         }
         store.commit()?;
     }
-    Ok(store.make_durable()?)
+    store.make_durable()?;
+    let took = begun.elapsed();
+    Calls { count: 1, sum: took, longest: took }.tell(&format!("{model}: written"), rows);
+    Ok(())
 }
 
 fn buckets(store: &mut SqliteStore, model: &str, rows: u64) -> Outcome<Vec<KeyRange>> {

@@ -217,7 +217,12 @@ impl SqliteStore {
             (None, None) => Record::default(),
             (Some(sum), Some(bytes)) => {
                 let record = decode_whole(conn, &self.state.origins, bytes);
-                self.ours().checked((model, &key), record, sum.cast_unsigned())?
+                self.ours().checked(
+                    (model, &key),
+                    record,
+                    sum.cast_unsigned(),
+                    &mut Writer::new(),
+                )?
             }
             _ => return Err(StoreError::damaged(conn, format!("the mirror of {key}"))),
         };

@@ -1,7 +1,7 @@
 //! Walking the shared records of a model by key: those in its table, and those that are kept whole.
 
 use driftless_core::codec::Writer;
-use driftless_core::digest::{Digest, shared_checksum};
+use driftless_core::digest::{Digest, shared_checksum_in};
 use driftless_core::id::RecordKey;
 use driftless_core::record::Record;
 use driftless_core::schema::ModelId;
@@ -197,26 +197,26 @@ impl Shared<'_> {
                     bytes.within(conn, WHAT).and_then(|bytes| decode_whole(conn, origins, bytes))
                 }
             };
-            let record = self.checked((model, &key), record, sum)?;
-            w.clear();
-            record.encode(&mut w);
+            let record = self.checked((model, &key), record, sum, &mut w)?;
             visit(key, record, w.len())
         })
     }
 
-    /// A record that is what its checksum says; else an error that names it.
+    /// A record that is what its checksum says; else an error that names it. Its canonical bytes are
+    /// left in `w`.
     pub(crate) fn checked(
         &self,
         (model, key): (ModelId, &RecordKey),
         record: Result<Record, StoreError>,
         sum: u64,
+        w: &mut Writer,
     ) -> Result<Record, StoreError> {
         let name = || match self.layout.table(model) {
             Some(table) => format!("the record {key} of {:?}", table.name),
             None => format!("the record {key} of model {:08x}", model.0),
         };
         match record {
-            Ok(record) if shared_checksum(model, key, &record) == sum => Ok(record),
+            Ok(record) if shared_checksum_in(w, model, key, &record) == sum => Ok(record),
             Ok(_) => Err(StoreError::damaged(self.conn, name())),
             Err(StoreError::Damaged { path, source, .. }) => {
                 Err(StoreError::Damaged { path, object: name(), source })

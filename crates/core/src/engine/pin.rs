@@ -69,7 +69,7 @@ impl Engine {
             Some(pin) if pin.session == session && store.is_pinned(&id) => {
                 return Ok(Answer::Pinned(pin.pinned.clone()));
             }
-            // A question that comes late is not what the peer waits for now.
+            // A question that comes late is not what the peer waits for.
             Some(pin) if pin.session > session => return Ok(Answer::Lapsed),
             None if self.pins.len() >= self.config.pins => return Ok(Answer::Lapsed),
             _ => {}
