@@ -258,7 +258,7 @@ impl World {
         let mut after = None;
         for one in all {
             let page = both!(self, |store| store.mirrored(after.as_ref(), 1));
-            assert_eq!(page, [one.clone()]);
+            assert_eq!(page, std::slice::from_ref(&one));
             after = Some((one.0, one.1));
         }
     }
