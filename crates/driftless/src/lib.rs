@@ -79,6 +79,7 @@ mod library;
 mod live;
 mod members;
 mod models;
+mod neighbourhood;
 mod pace;
 mod quarantine;
 mod reader;

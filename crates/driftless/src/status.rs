@@ -138,6 +138,12 @@ impl Writer {
         self.engine.is_ready(device)
     }
 
+    /// Whether a member that a link is kept with was dialled in vain, or its link has ended.
+    pub(crate) fn is_missed(&self, device: &DeviceId) -> bool {
+        let failed = self.net.as_ref().is_some_and(|net| net.last_failure(device).is_some());
+        failed && self.neighbourhood.is_neighbour(device)
+    }
+
     fn status(&mut self, members: Vec<Member>) -> Result<Status, Error> {
         let standing = self.standing();
         let identity = self.store.identity();

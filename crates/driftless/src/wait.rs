@@ -10,6 +10,7 @@ use driftless_core::message::State;
 
 use crate::error::Error;
 use crate::library::Library;
+use crate::neighbourhood::Neighbourhood;
 use crate::time;
 use crate::writer::Writer;
 
@@ -23,6 +24,8 @@ pub(crate) trait Watch: Send {
     fn deadline(&self) -> u64;
     /// The network is gone: it is over.
     fn give_up(&mut self);
+    /// Members that it cannot do without: they are met although they may be no neighbours.
+    fn awaited(&self) -> Vec<DeviceId>;
 }
 
 /// How far a wait has come with one member.
@@ -79,6 +82,8 @@ struct Wait {
     done: BTreeMap<DeviceId, bool>,
     deadline: u64,
     reachable_only: bool,
+    /// When those who were not dialled before count as not reachable.
+    tried_until: u64,
     reply: Option<SyncSender<Vec<PeerProgress>>>,
 }
 
@@ -133,6 +138,7 @@ impl Writer {
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.tokens += 1;
         let token = self.tokens;
+        let absent = members.keys().filter(|device| !self.is_reachable(device)).count();
         let done = members.keys().map(|device| (*device, false)).collect();
         self.watches.push(Box::new(Wait {
             token,
@@ -141,6 +147,7 @@ impl Writer {
             done,
             deadline: now.steady_ms.saturating_add(patience),
             reachable_only,
+            tried_until: now.steady_ms.saturating_add(Neighbourhood::round_ms(absent)),
             reply: Some(reply),
         }));
         self.take(Input::Probe(token), now);
@@ -171,11 +178,12 @@ impl Watch for Wait {
             let done = self.done.entry(*device).or_insert(false);
             *done = *done || finished().unwrap_or(false);
         }
-        let over = time::now().steady_ms >= self.deadline;
-        let all = self
-            .done
-            .iter()
-            .all(|(device, done)| *done || self.reachable_only && !writer.is_reachable(device));
+        let now = time::now().steady_ms;
+        let over = now >= self.deadline;
+        let tried = now >= self.tried_until;
+        let missed = |device| !writer.is_reachable(device) && (tried || writer.is_missed(device));
+        let mut done = self.done.iter();
+        let all = done.all(|(device, done)| *done || self.reachable_only && missed(device));
         if !all && !over {
             return false;
         }
@@ -187,11 +195,18 @@ impl Watch for Wait {
     }
 
     fn deadline(&self) -> u64 {
-        self.deadline
+        match self.tried_until {
+            at if self.reachable_only && at > time::now().steady_ms => self.deadline.min(at),
+            _ => self.deadline,
+        }
     }
 
     fn give_up(&mut self) {
         self.deadline = 0;
+    }
+
+    fn awaited(&self) -> Vec<DeviceId> {
+        self.done.iter().filter(|(_, done)| !**done).map(|(device, _)| *device).collect()
     }
 }
 

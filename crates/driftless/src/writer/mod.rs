@@ -27,6 +27,7 @@ use tokio::sync::broadcast;
 use crate::events::Change;
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
+use crate::neighbourhood::Neighbourhood;
 use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
 use crate::wait::Watch;
@@ -68,6 +69,8 @@ pub(crate) struct Writer {
     pub(crate) net: Option<Arc<Net>>,
     pub(crate) meetings: BTreeMap<DeviceId, Meeting>,
     pub(crate) watches: Vec<Box<dyn Watch>>,
+    /// With whom links are kept.
+    pub(crate) neighbourhood: Neighbourhood,
     pub(crate) changes: broadcast::Sender<Change>,
     /// Beats when the status may have changed.
     pub(crate) pulse: broadcast::Sender<()>,
@@ -135,6 +138,7 @@ impl Writer {
             net: None,
             meetings: BTreeMap::new(),
             watches: Vec::new(),
+            neighbourhood: Neighbourhood::default(),
             changes,
             pulse,
             open_until,
@@ -164,6 +168,7 @@ impl Writer {
                 break;
             }
             self.poll_watches();
+            self.tend_links();
             self.look_if_due();
             self.flush_log_if_due();
         }
@@ -192,7 +197,9 @@ impl Writer {
         let now = time::now().steady_ms;
         let engine = self.engine.next_deadline();
         let watches = self.watches.iter().map(|watch| watch.deadline());
-        let due = engine.into_iter().chain(watches).chain(self.look_due).min();
+        let due = engine.into_iter().chain(watches).chain(self.look_due);
+        let links = self.net.as_ref().and_then(|_| self.neighbourhood.deadline());
+        let due = due.chain(links).min();
         let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
         [due, log].into_iter().flatten().min()
@@ -355,6 +362,26 @@ impl Writer {
         let mut watches = std::mem::take(&mut self.watches);
         watches.retain_mut(|watch| !watch.poll(self));
         self.watches.append(&mut watches);
+    }
+
+    /// Whoever waits for members that are no neighbours has them dialled.
+    fn tend_links(&mut self) {
+        let now = time::now().steady_ms;
+        let wanted = self.watches.iter().flat_map(|watch| watch.awaited());
+        let guests = wanted.filter(|device| {
+            self.neighbourhood.guests().contains(device)
+                || !self.neighbourhood.is_neighbour(device) && !self.is_reachable(device)
+        });
+        let guests = guests.collect();
+        let changed = *self.neighbourhood.guests() != guests;
+        for gone in self.neighbourhood.set_guests(guests) {
+            if !self.neighbourhood.is_neighbour(&gone) {
+                self.disconnect(&gone, "it is no neighbour, and nobody waits for it any more");
+            }
+        }
+        if changed || self.neighbourhood.deadline().is_some_and(|at| at <= now) {
+            self.refresh_routes();
+        }
     }
 
     /// The phase, and how fast it gets on.

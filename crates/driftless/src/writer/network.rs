@@ -8,6 +8,7 @@ use driftless_core::codec::CodecError;
 use driftless_core::engine::{Input, Now};
 use driftless_core::id::DeviceId;
 use driftless_core::message::{ENVELOPE_VERSION, Envelope, Message, Refusal};
+use driftless_core::neighbours::ALL_UP_TO;
 use driftless_net::{Class, NetEvent, SendError};
 
 use super::Writer;
@@ -30,6 +31,7 @@ impl Writer {
                 meeting.conn = Some(conn);
                 meeting.last_seen_ms = Some(time::wall_ms());
                 self.take(Input::Connected(peer), now);
+                self.choose_links_anew();
             }
             NetEvent::Disconnected { peer, conn, reason } => {
                 let meeting = self.meetings.entry(peer).or_default();
@@ -39,6 +41,7 @@ impl Writer {
                     meeting.last_seen_ms = Some(time::wall_ms());
                     self.connections_changed = true;
                     self.take(Input::Disconnected(peer), now);
+                    self.choose_links_anew();
                 }
             }
             NetEvent::Frame { peer, conn, bytes, permit, .. } => {
@@ -49,6 +52,13 @@ impl Writer {
             }
             // The engine's windows are smaller than the queues.
             NetEvent::Writable { .. } => {}
+        }
+    }
+
+    /// A link came or went: where links are kept with some only, it may be others now.
+    fn choose_links_anew(&mut self) {
+        if self.roster.len() > ALL_UP_TO {
+            self.refresh_routes();
         }
     }
 
@@ -173,29 +183,33 @@ impl Writer {
         Ok(text.iter().flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect())
     }
 
-    /// Tells the network where members may be found: by routes that were given, and by what their
-    /// rows say.
+    /// Tells the network whom to keep a link with, and where they may be found: by routes that were
+    /// given, and by what their rows say.
     pub(crate) fn refresh_routes(&mut self) {
         let Some(net) = self.net.clone() else { return };
-        match self.routes() {
+        let here = self.store.identity().device;
+        let members = self.roster.certificates().map(|certificate| certificate.device).collect();
+        let meetings = &self.meetings;
+        let linked = |device: &DeviceId| meetings.get(device).is_some_and(|m| m.conn.is_some());
+        let now = time::now().steady_ms;
+        let dialled = self.neighbourhood.choose(&here, &members, linked, now);
+        match self.routes(&dialled) {
             Ok(routes) => net.set_routes(routes),
             Err(error) => tracing::error!(%error, "routes cannot be read"),
         }
     }
 
-    fn routes(&self) -> Result<BTreeMap<DeviceId, Vec<SocketAddr>>, Error> {
-        let here = self.store.identity().device;
+    fn routes(
+        &self,
+        dialled: &BTreeSet<DeviceId>,
+    ) -> Result<BTreeMap<DeviceId, Vec<SocketAddr>>, Error> {
         let mut routes = BTreeMap::new();
-        let devices: Vec<Device> = reader::all(self.store.connection(), "true", [])?;
-        for certificate in self.roster.certificates() {
-            let device = certificate.device;
-            if device == here {
-                continue;
-            }
-            let row = devices.iter().find(|row| row.id == Device::row_id(&device));
-            let mut known: BTreeSet<SocketAddr> = self.kept_routes(&device)?.into_iter().collect();
-            known.extend(row.map(addresses).into_iter().flatten());
-            routes.insert(device, known.into_iter().collect());
+        for device in dialled {
+            let id = Device::row_id(device);
+            let row: Option<Device> = reader::get(self.store.connection(), id)?;
+            let mut known: BTreeSet<SocketAddr> = self.kept_routes(device)?.into_iter().collect();
+            known.extend(row.as_ref().map(addresses).into_iter().flatten());
+            routes.insert(*device, known.into_iter().collect());
         }
         Ok(routes)
     }
