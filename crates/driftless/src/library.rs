@@ -10,14 +10,12 @@ use std::thread::JoinHandle;
 
 use driftless_core::engine::{Config, Engine, Identity};
 use driftless_core::id::{DeviceId, LibraryId};
-use driftless_core::member::Certificate;
 use driftless_core::schema::Schema;
 use driftless_store::{DirLock, SqliteStore};
 use ed25519_dalek::SigningKey;
 use rusqlite::Connection;
 use tokio::sync::broadcast;
 
-use crate::device::Device;
 use crate::error::Error;
 use crate::events::{Change, StandingStream, Subscription};
 use crate::members::{self, Member, MemberSet};
@@ -488,24 +486,4 @@ pub(crate) fn seed() -> Result<u64, Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
-}
-
-impl Writer {
-    fn members(&self) -> Result<Vec<Member>, Error> {
-        let rows: Vec<Device> = reader::all(self.store.connection(), "true", [])?;
-        let here = self.store.identity().device;
-        let member = |certificate: &Certificate| {
-            let row = rows.iter().find(|row| row.id == Device::row_id(&certificate.device));
-            Member {
-                device: certificate.device,
-                name: row.map_or_else(|| certificate.name.clone(), |row| row.name.clone()),
-                issued_by: certificate.issued_by,
-                issued_ms: certificate.issued_ms,
-                os: row.map(|row| row.os.clone()),
-                addresses: row.map_or_else(Vec::new, crate::writer::addresses),
-                here: certificate.device == here,
-            }
-        };
-        Ok(self.roster.certificates().map(member).collect())
-    }
 }

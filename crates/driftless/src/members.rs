@@ -8,7 +8,10 @@ use driftless_core::member::{Certificate, Roster};
 use driftless_net::Membership;
 use driftless_store::SqliteStore;
 
+use crate::device::Device;
 use crate::error::Error;
+use crate::reader;
+use crate::writer::Writer;
 
 /// Where certificates are kept in the store's local tables.
 pub(crate) const CERTIFICATES: &str = "certificate";
@@ -95,4 +98,24 @@ pub(crate) fn admit(roster: &Roster, offered: &[bytes::Bytes]) -> (Roster, Vec<C
     }
     let new = admitted.new.iter().filter_map(|device| grown.get(device).cloned()).collect();
     (grown, new)
+}
+
+impl Writer {
+    pub(crate) fn members(&self) -> Result<Vec<Member>, Error> {
+        let rows: Vec<Device> = reader::all(self.store.connection(), "true", [])?;
+        let here = self.store.identity().device;
+        let member = |certificate: &Certificate| {
+            let row = rows.iter().find(|row| row.id == Device::row_id(&certificate.device));
+            Member {
+                device: certificate.device,
+                name: row.map_or_else(|| certificate.name.clone(), |row| row.name.clone()),
+                issued_by: certificate.issued_by,
+                issued_ms: certificate.issued_ms,
+                os: row.map(|row| row.os.clone()),
+                addresses: row.map_or_else(Vec::new, crate::writer::addresses),
+                here: certificate.device == here,
+            }
+        };
+        Ok(self.roster.certificates().map(member).collect())
+    }
 }
