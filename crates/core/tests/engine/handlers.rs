@@ -7,7 +7,7 @@ use driftless_core::digest::Digests;
 use driftless_core::engine::{Event, Input, Phase};
 use driftless_core::id::{Dot, Epoch, Origin};
 use driftless_core::message::{
-    Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State,
+    Answer, Ask, Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State,
 };
 use driftless_core::page::{Cursor, PageModel, PageWriter};
 use driftless_core::schema::ModelId;
@@ -39,6 +39,9 @@ fn every_kind() -> Vec<Message> {
         Message::Covered { id: 1 },
         Message::Void { device: device(2), life: LIFE, target: 9 },
         Message::Digest(DigestReport { ask: true, state: state.hash(), digests: Digests::new() }),
+        Message::Reset { pull: 0 },
+        Message::Ask { session: 1, turn: 0, ask: Ask::Pin },
+        Message::Answer { session: 1, turn: 0, answer: Answer::Lapsed },
         Message::Ping { token: 4 },
         Message::Pong { token: 4, clock_ms: 5, state },
         Message::Unknown { kind: 200 },

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod away;
+mod compare;
 mod handlers;
 mod lanes;
 mod lost;
 mod meeting;
 mod news;
 mod reconcile;
+mod scenarios;
 mod steps;
 mod table;
