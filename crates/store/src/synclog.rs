@@ -46,6 +46,8 @@ impl SyncLog {
         library: &Connection,
         options: &StoreOptions,
     ) -> Result<Self, StoreError> {
+        // Moving a large write-ahead log would keep the writer's thread, and in this file it gains little.
+        let options = &StoreOptions { wal_kib: options.wal_kib / 4, ..options.clone() };
         let path = dir.join(LOG_FILE);
         let (conn, set_aside) = match open_file(&path, &state.identity, options) {
             Ok(Some(conn)) => (conn, None),

@@ -11,7 +11,7 @@ pub(crate) use network::{addresses, addresses_json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use driftless_core::engine::{Effect, Engine, Event, Input, Now};
@@ -96,6 +96,8 @@ pub(crate) struct Writer {
     /// Why the open transaction cannot be committed any more.
     broken: Option<Arc<StoreError>>,
     log_due: Option<Instant>,
+    /// When housework that failed may be tried again.
+    sweep_after: Option<Instant>,
 }
 
 /// What is known of a peer's latest connection.
@@ -153,6 +155,7 @@ impl Writer {
             followups: VecDeque::new(),
             broken: None,
             log_due: None,
+            sweep_after: None,
         };
         writer.offer_certificates();
         if let Err(error) = writer.recall_tickets() {
@@ -182,6 +185,14 @@ impl Writer {
         if let Some(command) = self.followups.pop_front() {
             return Some(Some(command));
         }
+        while self.may_sweep() {
+            match commands.try_recv() {
+                Ok(command) => return Some(Some(command)),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if self.sweep() => {}
+                Err(TryRecvError::Empty) => break,
+            }
+        }
         let Some(wait) = self.patience() else {
             return commands.recv().ok().map(Some);
         };
@@ -190,6 +201,21 @@ impl Writer {
             Err(RecvTimeoutError::Timeout) => Some(None),
             Err(RecvTimeoutError::Disconnected) => None,
         }
+    }
+
+    /// Whether there is something to do at leisure, and leisure.
+    fn may_sweep(&self) -> bool {
+        let patient = self.sweep_after.is_none_or(|at| at <= Instant::now());
+        patient && self.store.is_unswept() && self.patience() != Some(Duration::ZERO)
+    }
+
+    /// Does a slice of what can be done at leisure. Whether there is more to do now.
+    fn sweep(&mut self) -> bool {
+        self.store.sweep().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is forgotten cannot be removed yet; it only takes room");
+            self.sweep_after = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+            false
+        })
     }
 
     /// How long nothing has to be done by itself.
