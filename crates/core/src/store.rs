@@ -210,8 +210,8 @@ pub trait Store {
     /// Forgets the logged change sets at or below `upto`, which is within the vector; the floors rise.
     /// Floors never fall. Returns how many were forgotten.
     fn prune_log(&mut self, upto: &Floors) -> Result<u64, Self::Error>;
-    /// Forgets the tombstones of an exact lane at or below `upto`; its floor rises to the highest of
-    /// them. Returns how many were forgotten.
+    /// Forgets the tombstones of an exact lane at or below `upto`, or only the lowest of them if they
+    /// are many; its floor rises to the highest of those. Returns how many were forgotten.
     fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, Self::Error>;
 
     // A reconcile, at the side that serves. A pin outlives transactions; it does not outlive the
@@ -225,7 +225,7 @@ pub trait Store {
     /// Lets go of what was kept for `peer`, if anything was.
     fn unpin(&mut self, peer: &DeviceId);
     /// The records of a range of what is pinned for `peer`, `rows` of them to a bucket, as up to `max`
-    /// buckets. The last bucket reaches `range.upto` if everything of the range is in them.
+    /// buckets; fewer rows and buckets if that would take too long. The last bucket reaches `range.upto` if everything of the range is in them.
     fn pinned_buckets(
         &mut self,
         peer: &DeviceId,
@@ -269,8 +269,8 @@ pub trait Store {
     ) -> Result<(), Self::Error>;
     /// The digest of a range as the mirror has it.
     fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, Self::Error>;
-    /// What is kept in the mirror behind a place, in order, up to `max` records; empty ones say that
-    /// the peer has none.
+    /// What is kept in the mirror behind a place, in order, up to `max` records, fewer if they are
+    /// large, none only if there is none; empty ones say that the peer has none.
     fn mirrored(
         &mut self,
         after: Option<&(ModelId, RecordKey)>,

@@ -187,7 +187,7 @@ fn reconcile(store: &mut SqliteStore, model: &str, rows: u64) -> Outcome<()> {
     }
     calls.tell(&format!("{model}: the same, and the peer has none"), read);
     let mut calls = Calls::default();
-    for range in ranges.iter().take(read as usize / 1_024) {
+    for range in ranges.iter().take(usize::try_from(read / 1_024)?) {
         calls.time(|| store.mirror_digest(id, range))?;
     }
     calls.tell(&format!("{model}: digests of that, 1,024 each"), read);

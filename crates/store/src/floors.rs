@@ -12,7 +12,7 @@ use crate::open::SqliteStore;
 use crate::state::check_seq;
 
 /// Tombstones that one call forgets: more would keep the writer's thread for too long.
-const MAX_TOMBSTONES: i64 = 2_000;
+const MAX_TOMBSTONES: i64 = 4_000;
 
 impl SqliteStore {
     pub(crate) fn forget_log(&mut self, upto: &Floors) -> Result<u64, StoreError> {

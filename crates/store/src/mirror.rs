@@ -20,6 +20,8 @@ use crate::range::Shared;
 use crate::shared::decode_whole;
 
 const WHAT: &str = "the mirror";
+/// Bytes of records that one call gives, beyond the first of them.
+const MAX_PAGE: usize = 4 << 20;
 
 impl SqliteStore {
     fn ours(&self) -> Shared<'_> {
@@ -199,8 +201,13 @@ impl SqliteStore {
             after.map_or((-1, &[][..]), |(model, key)| (i64::from(model.0), key.as_bytes()));
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let mut rows = select.query(params![model, key, limit]).within(conn, WHAT)?;
-        let mut out = Vec::new();
+        let (mut out, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next().within(conn, WHAT)? {
+            let size = row.get_ref(3).and_then(|record| Ok(record.as_blob_or_null()?));
+            bytes += size.within(conn, WHAT)?.map_or(0, <[u8]>::len);
+            if bytes > MAX_PAGE && !out.is_empty() {
+                break;
+            }
             out.push(self.mirror_row(row)?);
         }
         Ok(out)

@@ -59,7 +59,7 @@ impl SqliteStore {
         max: usize,
     ) -> Result<Vec<Bucket>, StoreError> {
         let shared = self.pinned(peer)?;
-        let rows = rows.max(1);
+        let rows = rows.clamp(1, MAX_WALKED);
         let walked = usize::try_from(MAX_WALKED / rows).unwrap_or(usize::MAX);
         let max = max.min(walked).max(1);
         let mut full: Vec<Bucket> = Vec::new();

@@ -104,7 +104,6 @@ fn buckets_end_where_the_range_does() {
     assert_eq!(ends(&range(None, None), 3, 1), [(Some(key(3)), 3)]);
     assert_eq!(ends(&range(None, Some(9)), 9, 1), [(Some(key(9)), 6)]);
     assert_eq!(ends(&range(Some(6), Some(9)), 2, 5), [(Some(key(9)), 0)]);
-    // More than one call should walk.
     assert_eq!(ends(&range(None, None), u64::MAX, 5), [(None, 6)]);
 }
 
@@ -136,6 +135,10 @@ fn one_call_walks_no_more_than_the_writer_can_spare() {
         }
     }
     assert_eq!((calls, sum), (2, store.digests()[&tag]));
+    // Whatever is asked for.
+    let all = KeyRange::default();
+    let largest = store.pinned_buckets(&device(2), tag, &all, u64::MAX, usize::MAX).unwrap();
+    assert_eq!(largest.iter().map(|b| b.digest.rows).collect::<Vec<_>>(), [32_768]);
 }
 
 #[test]
@@ -218,6 +221,28 @@ fn the_mirror_keeps_only_what_differs() {
     store.commit().unwrap();
     drop(store);
     assert!(!SqliteStore::open(dir.path(), schema()).unwrap().has_mirror());
+}
+
+#[test]
+fn large_records_come_from_the_mirror_a_few_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    let tag = ModelId::of("tag");
+    let large = named(1, &"x".repeat(900_000));
+    store.begin().unwrap();
+    for n in 0..7 {
+        store.put_mirror(tag, &key(n), &large).unwrap();
+    }
+    let mut found = Vec::new();
+    let mut after: Option<(ModelId, RecordKey)> = None;
+    loop {
+        let page = store.mirrored(after.as_ref(), 100).unwrap();
+        assert!(page.len() <= 5);
+        let Some((model, key, _)) = page.last() else { break };
+        after = Some((*model, key.clone()));
+        found.extend(page.into_iter().map(|(_, key, record)| (key, record == large)));
+    }
+    assert_eq!(found, (0..7).map(|n| (key(n), true)).collect::<Vec<_>>());
 }
 
 #[test]

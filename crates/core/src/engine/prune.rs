@@ -35,6 +35,10 @@ impl Engine {
             let seq = acked.iter().map(|acked| seen_of(acked, &device, head)).min();
             tombstones += store.prune_lane(&device, seq.unwrap_or(head.seq))?;
         }
+        if tombstones > 0 {
+            // Of very many a store forgets a part at a time.
+            self.prune_soon(now);
+        }
         if sets > 0 || tombstones > 0 {
             self.event(Event::Pruned { sets, tombstones });
         }
