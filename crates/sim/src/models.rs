@@ -1,4 +1,5 @@
-//! The models of the simulated library: few, and with every rule among them.
+//! The models of the simulated library: those of a catalogue of files, as the engine sees them, with
+//! every merge rule among their fields.
 
 use std::sync::Arc;
 
@@ -7,16 +8,24 @@ use driftless_core::schema::{
     FieldDescriptor, FieldId, FieldType, MergeRule, ModelDescriptor, ModelId, ModelKind, Schema,
 };
 
-/// A shared model with a field of every rule.
-pub const NOTE: ModelId = ModelId(10);
-/// A shared model that replicas with the small schema do not know.
-pub const BOX: ModelId = ModelId(11);
-/// A link.
-pub const TAGGING: ModelId = ModelId(12);
-/// An owned model.
-pub const FILE: ModelId = ModelId(20);
-/// An owned model that replicas with the small schema do not know.
-pub const DISK: ModelId = ModelId(21);
+/// Shared, and each record is written by the device that it is of.
+pub const DEVICE: ModelId = ModelId(1);
+/// Owned. Replicas with the small schema do not know it.
+pub const VOLUME: ModelId = ModelId(2);
+/// Owned, on a volume.
+pub const LOCATION: ModelId = ModelId(3);
+/// Owned, in a location, in a tree.
+pub const ENTRY: ModelId = ModelId(4);
+/// Shared, in a tree.
+pub const TAG: ModelId = ModelId(5);
+/// Shared. Replicas with the small schema do not know it.
+pub const COLLECTION: ModelId = ModelId(6);
+/// Shared, with a field of every rule.
+pub const METADATA: ModelId = ModelId(7);
+/// A link: a tag on something.
+pub const TAGGING: ModelId = ModelId(8);
+/// A link: something in a collection. Replicas with the small schema do not know it.
+pub const MEMBER: ModelId = ModelId(9);
 
 /// The last writer wins: text.
 pub const NAME: FieldId = FieldId(1);
@@ -30,6 +39,8 @@ pub const TOP: FieldId = FieldId(4);
 pub const LOW: FieldId = FieldId(5);
 /// The last writer wins: the number of the key that it stands under.
 pub const PARENT: FieldId = FieldId(6);
+/// The last writer wins: the number of the key that it is on.
+pub const ON: FieldId = FieldId(7);
 
 /// The rule of a field. Ids mean the same in every model.
 pub fn rule_of(field: FieldId) -> MergeRule {
@@ -55,23 +66,21 @@ fn model(id: ModelId, name: &str, kind: ModelKind, fields: &[(FieldId, &str)]) -
 
 /// The schema that knows everything, or the one of an older version, which knows less.
 pub fn schema(small: bool) -> Arc<Schema> {
-    let every = [
-        (NAME, "name"),
-        (SIZE, "size"),
-        (COUNT, "count"),
-        (TOP, "top"),
-        (LOW, "low"),
-        (PARENT, "parent"),
-    ];
+    let (name, size, count) = ((NAME, "name"), (SIZE, "size"), (COUNT, "count"));
+    let (parent, on) = ((PARENT, "parent"), (ON, "place"));
+    let every = [name, size, count, (TOP, "top"), (LOW, "low")];
     let mut models = vec![
-        model(NOTE, "note", ModelKind::Shared, &every),
-        model(TAGGING, "tagging", ModelKind::Link, &[(NAME, "name")]),
-        model(FILE, "file", ModelKind::Owned, &[(NAME, "name"), (SIZE, "size")]),
+        model(DEVICE, "device", ModelKind::Shared, &[name, count]),
+        model(LOCATION, "location", ModelKind::Owned, &[name, on]),
+        model(ENTRY, "entry", ModelKind::Owned, &[name, size, parent, on]),
+        model(TAG, "tag", ModelKind::Shared, &[name, size, parent]),
+        model(METADATA, "metadata", ModelKind::Shared, &every),
+        model(TAGGING, "tagging", ModelKind::Link, &[name]),
     ];
     if !small {
-        let fields = [(NAME, "name"), (COUNT, "count")];
-        models.push(model(BOX, "box", ModelKind::Shared, &fields));
-        models.push(model(DISK, "disk", ModelKind::Owned, &[(NAME, "name")]));
+        models.push(model(VOLUME, "volume", ModelKind::Owned, &[name, size]));
+        models.push(model(COLLECTION, "collection", ModelKind::Shared, &[name, count]));
+        models.push(model(MEMBER, "member", ModelKind::Link, &[name]));
     }
     Arc::new(Schema::new(models).expect("the simulated schema is well-formed"))
 }

@@ -228,6 +228,7 @@ impl Replica {
             schema: &self.schema,
             store: &mut self.store,
             tx: &mut tx,
+            me: self.index,
             mine: &mut self.mine,
         };
         match kind {

@@ -13,7 +13,8 @@ use driftless_core::value::Value;
 use crate::bug::BenchStore;
 use crate::ledger::Place;
 use crate::models::{
-    BOX, COUNT, DISK, FILE, LOW, NAME, NOTE, PARENT, SIZE, TAGGING, TOP, key, rule_of,
+    COLLECTION, COUNT, DEVICE, ENTRY, LOCATION, LOW, MEMBER, METADATA, NAME, ON, PARENT, SIZE, TAG,
+    TAGGING, TOP, VOLUME, key, rule_of,
 };
 use crate::rng::Rng;
 
@@ -33,6 +34,8 @@ pub struct Desk<'a> {
     pub store: &'a mut BenchStore,
     /// The transaction.
     pub tx: &'a mut LocalTx,
+    /// The writer's number.
+    pub me: u64,
     /// What the writer means to own.
     pub mine: &'a mut Mine,
 }
@@ -64,9 +67,9 @@ pub fn burst(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
 pub fn small(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     let key = key(rng.below(KEYS));
     let fields = vec![(NAME, Value::Text(format!("t{}", rng.below(1_000_000))))];
-    match record(desk, NOTE, &key).is_alive() {
-        true => desk.set(NOTE, &key, fields),
-        false => desk.create(NOTE, &key, fields),
+    match record(desk, TAG, &key).is_alive() {
+        true => desk.set(TAG, &key, fields),
+        false => desk.create(TAG, &key, fields),
     }
 }
 
@@ -74,8 +77,17 @@ fn knows(desk: &Desk<'_>, model: ModelId) -> bool {
     desk.schema.model(model).is_some()
 }
 
+/// One of these models, or the first where the schema does not know it.
+fn one_of(desk: &Desk<'_>, models: &[ModelId], rng: &mut Rng) -> ModelId {
+    let model = rng.pick(models);
+    if knows(desk, model) { model } else { models[0] }
+}
+
 fn shared(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
-    let model = if knows(desk, BOX) { rng.pick(&[NOTE, NOTE, BOX]) } else { NOTE };
+    if rng.chance(5) {
+        return own_device(desk, rng);
+    }
+    let model = one_of(desk, &[TAG, METADATA, METADATA, COLLECTION], rng);
     let key = key(rng.below(KEYS));
     let alive = record(desk, model, &key).is_alive();
     match rng.below(10) {
@@ -84,20 +96,31 @@ fn shared(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
             desk.delete(model, &key)?;
             desk.create(model, &key, values(model, rng))
         }
-        3 if alive && model == NOTE => desk.set(model, &key, vec![(PARENT, place(rng))]),
+        3 | 4 if alive && model == TAG => desk.set(model, &key, vec![(PARENT, place(rng))]),
         _ if alive => desk.set(model, &key, values(model, rng)),
         0 => desk.absent(model, &key),
         _ => desk.create(model, &key, values(model, rng)),
     }
 }
 
-fn link(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
-    let key = key(100 + rng.below(KEYS));
-    if rng.chance(40) { desk.delete(TAGGING, &key) } else { desk.link(&key) }
+/// A device writes about itself, and nobody else does.
+fn own_device(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+    let key = key(1_000 + desk.me);
+    match record(desk, DEVICE, &key).is_alive() {
+        true => desk.set(DEVICE, &key, values(DEVICE, rng)),
+        false => desk.create(DEVICE, &key, values(DEVICE, rng)),
+    }
 }
 
+fn link(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+    let model = one_of(desk, &[TAGGING, TAGGING, MEMBER], rng);
+    let key = key(100 + rng.below(KEYS));
+    if rng.chance(40) { desk.delete(model, &key) } else { desk.link(model, &key) }
+}
+
+/// A row of the own lane: written, moved to another place, or deleted.
 fn owned(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
-    let model = if knows(desk, DISK) && rng.chance(30) { DISK } else { FILE };
+    let model = one_of(desk, &[ENTRY, ENTRY, ENTRY, LOCATION, VOLUME], rng);
     let key = key(200 + rng.below(ROWS));
     if rng.chance(30) {
         let done = desk.tx.delete_owned(desk.schema, desk.store, model, &key);
@@ -106,8 +129,14 @@ fn owned(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
         return Ok(());
     }
     let mut fields = vec![(NAME, text(rng))];
-    if model == FILE {
+    if model != LOCATION {
         fields.push((SIZE, Value::Int(number(rng))));
+    }
+    if model == ENTRY {
+        fields.push((PARENT, place(rng)));
+    }
+    if model != VOLUME {
+        fields.push((ON, place(rng)));
     }
     accept(desk.tx.put_owned(desk.schema, desk.store, model, &key, fields.clone()))?;
     fields.retain(|(_, value)| !value.is_null());
@@ -127,7 +156,7 @@ fn number(rng: &mut Rng) -> i64 {
     i64::try_from(rng.below(200)).unwrap_or(0) - 100
 }
 
-/// Where a note is moved to: under another one, which may be under this one, or under none.
+/// Where something is moved to: under another one, which may be under this one, or under none.
 fn place(rng: &mut Rng) -> Value {
     match rng.below(KEYS + 1) {
         n if n < KEYS => Value::Int(i64::try_from(n).unwrap_or(0)),
@@ -137,7 +166,11 @@ fn place(rng: &mut Rng) -> Value {
 
 /// Values for some of the model's fields; a counter's is a total.
 fn values(model: ModelId, rng: &mut Rng) -> Vec<(FieldId, Value)> {
-    let numbers = if model == NOTE { &[SIZE, COUNT, TOP, LOW][..] } else { &[COUNT] };
+    let numbers = match model {
+        METADATA => &[SIZE, COUNT, TOP, LOW][..],
+        TAG => &[SIZE],
+        _ => &[COUNT],
+    };
     let mut fields = Vec::new();
     if rng.chance(60) {
         fields.push((NAME, text(rng)));
@@ -198,10 +231,10 @@ impl Desk<'_> {
         expect(was == before && !after, || format!("{key} is still there after its delete"))
     }
 
-    fn link(&mut self, key: &RecordKey) -> Outcome {
+    fn link(&mut self, model: ModelId, key: &RecordKey) -> Outcome {
         let fields = vec![(NAME, Value::Text("link".into()))];
-        accept(self.tx.link(self.schema, self.store, TAGGING, key, fields.clone()))?;
-        self.shows(TAGGING, key, &Record::default(), &fields)
+        accept(self.tx.link(self.schema, self.store, model, key, fields.clone()))?;
+        self.shows(model, key, &Record::default(), &fields)
     }
 
     fn absent(&mut self, model: ModelId, key: &RecordKey) -> Outcome {
