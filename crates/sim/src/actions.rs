@@ -33,9 +33,9 @@ impl World {
             }
             (Kind::Kill, _) => {
                 self.count("kills");
-                self.crash(i);
+                self.crash(i)?;
             }
-            (Kind::PowerCut, _) => self.cut_power(i),
+            (Kind::PowerCut, _) => self.cut_power(i)?,
             (Kind::Cut, Some(link)) => self.cut(link, &[0, 1], rng),
             (Kind::CutOneWay, Some(link)) => {
                 let to = rng.index(2);
@@ -51,12 +51,8 @@ impl World {
                 self.replicas[i].stop_clock(self.now, self.now + stands);
             }
             (Kind::Prune, _) => self.post(i, Input::Prune),
-            (Kind::LoseLog, _) => {
-                self.count("logs lost");
-                self.crash(i);
-                self.replicas[i].store.mem_mut().lose_log();
-            }
-            (Kind::Leave, _) => self.leave(i),
+            (Kind::LoseLog, _) => self.lose_log(i)?,
+            (Kind::Leave, _) => self.leave(i)?,
             (Kind::Probe, _) => self.post(i, Input::Probe(rng.draw())),
             (Kind::Verify, Some(link)) => {
                 let side = Side::from(link.0 == i);
@@ -66,6 +62,14 @@ impl World {
             (Kind::Cut | Kind::CutOneWay | Kind::Break | Kind::Flap | Kind::Verify, None) => {}
         }
         Ok(())
+    }
+
+    /// A replica goes down, and starts again without its log.
+    fn lose_log(&mut self, i: usize) -> Result<(), Violation> {
+        self.count("logs lost");
+        self.crash(i)?;
+        let lost = self.replicas[i].store.lose_log();
+        lost.map_err(|error| self.store_failed(i, &error))
     }
 
     fn wish(&mut self, i: usize, kind: Kind, rng: &mut Rng) {
@@ -101,15 +105,17 @@ impl World {
     }
 
     /// A device goes and never comes back, unless it would leave fewer than two behind.
-    fn leave(&mut self, i: usize) {
+    fn leave(&mut self, i: usize) -> Result<(), Violation> {
         let others = self.members().into_iter().filter(|j| self.replicas[*j].born && *j != i);
         if others.count() < 2 {
-            return;
+            return Ok(());
         }
         self.count("left for ever");
         self.hang_up(i);
-        self.replicas[i].crash();
+        let crashed = self.replicas[i].crash();
+        crashed.map_err(|error| self.store_failed(i, &error))?;
         self.replicas[i].gone = true;
+        Ok(())
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::ops::Range;
 
+use driftless_sim::base::StoreKind;
 use driftless_sim::faults::Faults;
 use driftless_sim::plan::{MAX_DEVICES, Setup};
 
 pub(crate) const USAGE: &str = "\
-usage: driftless-sim run --seeds A..B [--devices N] [--faults all|none|LIST] [--jobs N] [--trace]
+usage: driftless-sim run --seeds A..B [--devices N] [--faults all|none|LIST]
+                       [--store memory|sqlite] [--jobs N] [--trace]
        driftless-sim scale [--devices N,N,…] [--changes N] [--json]
 
 run: seeds, one run each
   --seeds A..B   run the seeds from A up to, not including, B
   --devices N    with N devices (2 to 5000) instead of as many as the seed picks (2 to 7)
   --faults LIST  what may go wrong: all (the default), none, or names with commas between them
+  --store KIND   the reference store in memory (the default), or SQLite on files
   --jobs N       that many seeds at once; as many as there are processors unless given
   --trace        print what happens, and run one seed after the other
 
@@ -79,6 +82,13 @@ fn parse_run(args: &[&str]) -> Result<RunOptions, String> {
                 let list = value()?;
                 options.setup.faults = list.parse::<Faults>().map_err(|error| error.to_string())?;
                 (*list).clone_into(&mut options.faults);
+            }
+            "--store" => {
+                options.setup.store = match *value()? {
+                    "memory" => StoreKind::Memory,
+                    "sqlite" => StoreKind::Sqlite,
+                    other => return Err(format!("--store takes memory or sqlite, not {other:?}")),
+                }
             }
             "--jobs" => options.jobs = number(arg, value()?, 1, 256)?,
             "--trace" => options.trace = true,

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
-use driftless_core::id::Dot;
+use driftless_core::id::{Dot, RecordKey};
 use driftless_core::message::{Message, State};
+use driftless_core::schema::ModelId;
 use driftless_core::store::Store;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
+use driftless_store::StoreError;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::bug::BenchStore;
+use crate::bench::BenchStore;
 use crate::fold::{fold, shown};
 use crate::ledger::Place;
 use crate::models::rule_of;
@@ -56,19 +58,19 @@ impl Checker {
     }
 }
 
-/// Everything that a replica holds exactly, in one canonical form.
-pub(crate) fn dump(store: &BenchStore) -> Vec<u8> {
+/// A hash of everything that a replica holds exactly, in one canonical form.
+fn dump(store: &BenchStore) -> Result<u128, StoreError> {
     let mut w = Writer::new();
-    for (model, key, record) in store.mem().records() {
+    for (model, key, record) in store.records()? {
         w.u32_le(model.0);
-        w.key(key);
+        w.key(&key);
         record.encode(&mut w);
     }
-    for (device, head) in store.owned_vector().iter() {
+    for (device, head, rows) in store.all_rows()? {
         w.raw(&device.0);
         head.life.encode(&mut w);
         w.var(head.seq);
-        for ((model, key), seq, fields) in store.mem().rows(device) {
+        for ((model, key), seq, fields) in rows {
             w.u32_le(model.0);
             w.key(&key);
             w.var(seq);
@@ -78,23 +80,23 @@ pub(crate) fn dump(store: &BenchStore) -> Vec<u8> {
             }
         }
     }
-    w.into_bytes()
+    Ok(xxh3_128(w.as_bytes()))
 }
 
 /// The digests of what is there, made anew.
-fn digests_of(store: &BenchStore) -> Digests {
+fn digests_of(store: &BenchStore) -> Result<Digests, StoreError> {
     let mut digests = Digests::new();
-    for (model, key, record) in store.mem().records() {
-        digests.entry(*model).or_default().add(shared_checksum(*model, key, record));
+    for (model, key, record) in store.records()? {
+        digests.entry(model).or_default().add(shared_checksum(model, &key, &record));
     }
-    for (device, head) in store.owned_vector().iter() {
-        let mut sums = OwnedChecksum::new(*device, head.life);
-        for ((model, key), seq, fields) in store.mem().rows(device) {
+    for (device, head, rows) in store.all_rows()? {
+        let mut sums = OwnedChecksum::new(device, head.life);
+        for ((model, key), seq, fields) in rows {
             let fields = fields.iter().map(|(id, value)| (*id, value.as_ref()));
             digests.entry(model).or_default().add(sums.of(model, key.as_bytes(), seq, fields));
         }
     }
-    digests
+    Ok(digests)
 }
 
 fn without_empty(digests: &Digests) -> Digests {
@@ -146,7 +148,7 @@ impl World {
         }
         let digests = without_empty(self.replicas[i].store.digests());
         if changed || digests != self.checker.looks[i].digests {
-            let dump = xxh3_128(&dump(&self.replicas[i].store));
+            let dump = self.read(i, dump)?;
             self.check_equals(i, &state, dump, &digests)?;
             let look = &mut self.checker.looks[i];
             (look.state, look.dump, look.digests) = (state, dump, digests);
@@ -157,13 +159,29 @@ impl World {
 
     /// A replica has lost what was visible and not durable: it holds what is durable, and that must
     /// be so at the next look.
-    pub(crate) fn lost_power(&mut self, i: usize) {
+    pub(crate) fn lost_power(&mut self, i: usize) -> Result<(), Violation> {
+        let dump = self.read(i, dump)?;
         let replica = &self.replicas[i];
         let look = &mut self.checker.looks[i];
         look.state = replica.durable.clone();
         look.clock = replica.durable_clock;
-        look.dump = xxh3_128(&dump(&replica.store));
+        look.dump = dump;
         look.digests = without_empty(replica.store.digests());
+        Ok(())
+    }
+
+    /// Reads what a replica holds, from outside of its engine.
+    fn read<T>(
+        &self,
+        i: usize,
+        read: impl FnOnce(&BenchStore) -> Result<T, StoreError>,
+    ) -> Result<T, Violation> {
+        read(&self.replicas[i].store).map_err(|error| self.store_failed(i, &error))
+    }
+
+    /// A store refused, which none of the faults is a reason for.
+    pub(crate) fn store_failed(&self, i: usize, error: &StoreError) -> Violation {
+        self.violation(Rule::Store, format!("the store of {i} fails: {error}: {error:?}"))
     }
 
     /// Everything that can be checked, thoroughly.
@@ -173,11 +191,12 @@ impl World {
         }
         self.check_fold(i)?;
         let store = &self.replicas[i].store;
-        if xxh3_128(&dump(store)) != self.checker.looks[i].dump {
+        if self.read(i, dump)? != self.checker.looks[i].dump {
             return Err(self.violation(Rule::Equal, format!("{i} changed without a step")));
         }
-        if without_empty(store.digests()) != digests_of(store) {
-            let what = format!("{i} keeps {:?}, not {:?}", store.digests(), digests_of(store));
+        let must = self.read(i, digests_of)?;
+        if without_empty(store.digests()) != without_empty(&must) {
+            let what = format!("{i} keeps {:?}, not {must:?}", store.digests());
             return Err(self.violation(Rule::Digest, what));
         }
         let lanes = store.owned_vector();
@@ -241,7 +260,7 @@ impl World {
     /// Exact lanes are what their owners had.
     fn check_lanes(&self, i: usize, lanes: &OwnedVector) -> Result<(), Violation> {
         for (device, head) in lanes.iter() {
-            let rows = self.replicas[i].store.mem().rows(device);
+            let rows = self.read(i, |store| store.rows(device))?;
             let must = self.ledger.rows(*device, *head);
             if must != Some(&rows) {
                 let what = format!("{i} has {rows:?} of {device:?} at {head:?}, not {must:?}");
@@ -260,7 +279,7 @@ impl World {
         }
         self.checker.looks[i].own = head;
         let Some(head) = head else { return Ok(()) };
-        let rows = store.mem().rows(&device);
+        let rows = self.read(i, |store| store.rows(&device))?;
         self.check_own(i, head)?;
         self.ledger.add_rows(device, head, rows);
         Ok(())
@@ -268,7 +287,7 @@ impl World {
 
     fn check_own(&self, i: usize, head: OwnedHead) -> Result<(), Violation> {
         let replica = &self.replicas[i];
-        let rows = replica.store.mem().rows(&replica.id);
+        let rows = self.read(i, |store| store.rows(&replica.id))?;
         let has = rows.iter().map(|(place, _, fields)| (place, fields));
         if !has.eq(replica.mine_durable.iter()) {
             let what = format!("{i} at {head:?} has {rows:?}, wrote {:?}", replica.mine_durable);
@@ -352,11 +371,13 @@ impl World {
     pub(crate) fn check_fold(&self, i: usize) -> Result<(), Violation> {
         let store = &self.replicas[i].store;
         let vector = store.vector();
-        let mut found = store.mem().records().peekable();
+        let found = store.records().map_err(|error| self.store_failed(i, &error))?;
+        let mut found = found.into_iter().peekable();
         for place in self.ledger.places() {
             let must = fold(&self.ledger, place, |dot| vector.covers(dot));
-            let is_there = |(model, key, _): &(_, _, _)| (*model, *key) == (&place.0, &place.1);
-            let record = found.next_if(is_there).map(|(_, _, record)| record.clone());
+            let is_there =
+                |(model, key, _): &(ModelId, RecordKey, _)| (model, key) == (&place.0, &place.1);
+            let record = found.next_if(is_there).map(|(_, _, record)| record.into_owned());
             let record = record.unwrap_or_default();
             if record != must {
                 let what = format!("{i} has {record:?} at {place:?}, not {must:?}");

@@ -9,6 +9,8 @@
 //! commit of the engine. [`bug::Bug`] lists the deliberate bugs by which the checkers are checked.
 
 mod actions;
+pub mod base;
+mod bench;
 pub mod bug;
 mod check;
 pub mod faults;
@@ -26,5 +28,5 @@ pub mod shrink;
 mod step;
 pub mod trace;
 pub mod violation;
-pub mod workload;
+mod workload;
 pub mod world;

@@ -19,7 +19,8 @@ impl World {
         }
         let members = self.replicas.iter().filter(|replica| !replica.gone);
         let members = members.map(|replica| (replica.id, EPOCH_MS)).collect();
-        self.replicas[i].start(self.now);
+        let started = self.replicas[i].start(self.now);
+        started.map_err(|error| self.store_failed(i, &error))?;
         self.post(i, Input::Members(members));
         self.trace.note(&[self.now, 1, i as u64]);
         self.trace.line(self.now, || format!("{i} starts"));

@@ -7,6 +7,7 @@ use driftless_core::engine::Config;
 use driftless_core::id::DeviceId;
 use driftless_core::neighbours::neighbours;
 
+use crate::base::StoreKind;
 use crate::bug::Bug;
 use crate::faults::{Fault, Faults};
 use crate::network::{LinkId, Quality, link_of};
@@ -27,13 +28,15 @@ pub struct Setup {
     pub devices: Option<usize>,
     /// What may go wrong.
     pub faults: Faults,
+    /// Which store is under the devices.
+    pub store: StoreKind,
     /// A deliberate bug.
     pub bug: Option<Bug>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { devices: None, faults: Faults::all(), bug: None }
+        Self { devices: None, faults: Faults::all(), store: StoreKind::Memory, bug: None }
     }
 }
 
@@ -157,6 +160,8 @@ pub struct Plan {
     pub relaxed: u64,
     /// What happens, in order.
     pub actions: Vec<Action>,
+    /// Which store is under the replicas.
+    pub store: StoreKind,
     /// A deliberate bug.
     pub bug: Option<Bug>,
 }
@@ -192,7 +197,8 @@ impl Plan {
         let given_up = if may(Fault::Rollback) { 2 } else { 0 };
         let relaxed = rng.pick(&[0, 30, 70, 100]);
         let relaxed = if may(Fault::Unsynced) { relaxed } else { 0 };
-        Self { seed, members, links, quality, given_up, relaxed, actions, bug: setup.bug }
+        let (store, bug) = (setup.store, setup.bug);
+        Self { seed, members, links, quality, given_up, relaxed, actions, store, bug }
     }
 }
 

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use driftless_core::clock::Hlc;
 use driftless_core::engine::{Effect, Engine, Identity, Input, Now};
-use driftless_core::id::{DeviceId, Dot, Epoch};
+use driftless_core::id::{DeviceId, Dot, Epoch, LibraryId};
 use driftless_core::message::State;
 use driftless_core::schema::Schema;
 use driftless_core::store::Store;
 use driftless_core::version::{Life, Vector};
+use driftless_store::StoreError;
 
-use crate::bug::{BenchStore, Bug};
+use crate::base::{Base, StoreKind};
+use crate::bench::BenchStore;
+use crate::bug::Bug;
 use crate::models;
 use crate::plan::{Fate, Kind, Member};
 use crate::rng::Rng;
@@ -70,13 +73,39 @@ pub(crate) fn device(index: usize) -> DeviceId {
     DeviceId(id)
 }
 
+/// The library of all replicas.
+pub(crate) const LIBRARY: LibraryId = LibraryId(uuid::Uuid::from_bytes([7; 16]));
+
+fn shared_epoch(index: u64) -> Epoch {
+    Epoch(1_000 + index)
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
 impl Replica {
-    pub(crate) fn new(index: usize, member: Member, bug: Option<Bug>) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        member: Member,
+        (kind, bug): (StoreKind, Option<Bug>),
+    ) -> Result<Self, StoreError> {
         let id = device(index);
-        Self {
+        let schema = models::schema(member.small_schema);
+        let identity = driftless_store::Identity {
+            library: LIBRARY,
+            device: id,
+            shared_epoch: shared_epoch(index as u64),
+            owned_life: Life { mint: Hlc::default(), epoch: Epoch(0) },
+        };
+        let base = match kind {
+            StoreKind::Memory => Base::memory(id),
+            StoreKind::Sqlite => Base::sqlite(identity, &schema)?,
+        };
+        Ok(Self {
             id,
-            schema: models::schema(member.small_schema),
-            store: BenchStore::new(id, bug),
+            schema,
+            store: BenchStore::new(base, bug),
             member,
             engine: None,
             born: false,
@@ -95,7 +124,7 @@ impl Replica {
             busy: 0,
             index: index as u64,
             starts: 0,
-        }
+        })
     }
 
     /// The replica's clocks when the world's shows `ms`.
@@ -124,31 +153,32 @@ impl Replica {
     }
 
     /// Starts or restarts the engine from what is durable.
-    pub(crate) fn start(&mut self, ms: u64) {
+    pub(crate) fn start(&mut self, ms: u64) -> Result<(), StoreError> {
         let now = self.now(ms);
         self.starts += 1;
         self.born = true;
-        let epoch = Epoch(1_000 + self.index);
+        let epoch = shared_epoch(self.index);
         let mint = Hlc::from_ms(now.wall_ms);
         let owned_life = Life { mint, epoch: Epoch(self.index * 1_000 + self.starts) };
         let identity = Identity { device: self.id, shared_epoch: epoch, owned_life };
         let (schema, config) = (self.schema.clone(), self.member.config.clone());
         let seed = self.index << 32 | self.starts;
-        let Ok(engine) = Engine::new(identity, schema, config, &mut self.store, seed);
-        self.store.commit();
-        self.engine = Some(engine);
+        self.store.begin(false)?;
+        self.engine = Some(Engine::new(identity, schema, config, &mut self.store, seed)?);
+        self.store.commit()?;
         self.note_durable();
+        Ok(())
     }
 
     /// The process dies: what it did not commit is lost, and what it meant to do after the next sync.
-    pub(crate) fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) -> Result<(), StoreError> {
         self.engine = None;
         self.held.clear();
         self.inbox.clear();
         self.wishes.clear();
         self.timer_at = None;
-        self.store.crash();
         self.mine = self.mine_durable.clone();
+        self.store.crash()
     }
 
     /// Takes what is in the store for durable.
@@ -175,13 +205,14 @@ impl Replica {
         &mut self,
         inputs: Vec<Input>,
         wishes: Vec<Wish>,
-        given_up: u64,
+        (given_up, relaxed): (u64, bool),
         ms: u64,
     ) -> Result<Batch, String> {
         let now = self.now(ms);
+        self.store.begin(relaxed).map_err(said)?;
         let engine = self.engine.as_mut().ok_or("a batch for a replica that is down")?;
         for input in inputs {
-            let Ok(()) = engine.handle(&mut self.store, input, now);
+            engine.handle(&mut self.store, input, now).map_err(said)?;
         }
         let mut batch = Batch { effects: vec![], written: vec![], aborted: false };
         for (kind, seed) in wishes {
@@ -198,8 +229,7 @@ impl Replica {
             }
         }
         let engine = self.engine.as_mut().ok_or("the replica went down")?;
-        let Ok(effects) = engine.flush(&mut self.store, now);
-        batch.effects = effects;
+        batch.effects = engine.flush(&mut self.store, now).map_err(said)?;
         Ok(batch)
     }
 
@@ -207,8 +237,9 @@ impl Replica {
     /// back, and the engine need not hear of it.
     pub(crate) fn rehearse(&mut self, seed: u64, ms: u64) -> Result<(), String> {
         let now = self.now(ms);
+        self.store.begin(false).map_err(said)?;
         self.transact(Kind::Write, &mut Rng::new(seed), true, now)?;
-        self.store.rollback();
+        self.store.rollback().map_err(said)?;
         self.mine = self.mine_durable.clone();
         Ok(())
     }

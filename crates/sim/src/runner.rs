@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use driftless_sim::base::StoreKind;
 use driftless_sim::plan::{Plan, Setup};
 use driftless_sim::shrink::shrink;
 use driftless_sim::violation::Violation;
@@ -131,7 +132,11 @@ fn report(options: &RunOptions, board: &Board) -> ExitCode {
         }
     }
     let devices = options.setup.devices.map(|n| format!(" --devices {n}")).unwrap_or_default();
-    let with = format!("{devices} --faults {}", options.faults);
+    let store = match options.setup.store {
+        StoreKind::Memory => "",
+        StoreKind::Sqlite => " --store sqlite",
+    };
+    let with = format!("{devices}{store} --faults {}", options.faults);
     println!("to replay: driftless-sim run --seeds {seed}..{}{with} --trace", seed + 1);
     ExitCode::FAILURE
 }

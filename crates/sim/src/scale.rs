@@ -7,13 +7,16 @@
 
 use std::collections::BTreeMap;
 
+use driftless_core::clock::Hlc;
 use driftless_core::engine::Config;
-use driftless_core::id::Dot;
+use driftless_core::id::{Dot, Epoch};
+use driftless_core::mem::MemStore;
 use driftless_core::message::Message;
 use driftless_core::page::{Cursor, PageWriter};
 use driftless_core::store::{Session, Store};
-use driftless_core::version::Life;
+use driftless_core::version::{Life, OwnedHead};
 
+use crate::base::StoreKind;
 use crate::network::Quality;
 use crate::plan::{Kind, Member, Plan, neighbour_links};
 use crate::replica::device;
@@ -81,7 +84,7 @@ pub struct Scale {
 
 /// Measures among `devices` devices, with `changes` changes in each part.
 pub fn measure(devices: usize, changes: usize) -> Result<Scale, Violation> {
-    let mut world = World::new(plan(devices), false);
+    let mut world = World::new(plan(devices), false)?;
     settle(&mut world)?;
     let healed = heal_halves(&mut world, changes)?;
     world.quiet()?;
@@ -112,6 +115,7 @@ fn plan(devices: usize) -> Plan {
         given_up: 0,
         relaxed: 0,
         actions: vec![],
+        store: StoreKind::Memory,
         bug: None,
     }
 }
@@ -119,21 +123,20 @@ fn plan(devices: usize) -> Plan {
 /// Lets every device hold the lanes of all others, as after years together, and meets everybody.
 fn settle(world: &mut World) -> Result<(), Violation> {
     let empty = PageWriter::new(&[]).finish();
-    let (first, rest) = world.replicas.split_at_mut(1);
-    let store = first[0].store.mem_mut();
-    for (i, replica) in (1_u64..).zip(rest.iter()) {
-        let life = Life { mint: Default::default(), epoch: driftless_core::id::Epoch(i) };
+    let mut held = MemStore::new(device(0));
+    let life = |i| Life { mint: Hlc::default(), epoch: Epoch(i) };
+    for (i, replica) in (1_u64..).zip(&world.replicas[1..]) {
         let cursor = Cursor::after(1);
-        let session = Session { life, cursor, target: 1, first: 1, full: true };
-        let Ok(()) = store.stage_page(&replica.id, &empty, session);
-        let Ok(()) = store.finish_session(&replica.id);
+        let session = Session { life: life(i), cursor, target: 1, first: 1, full: true };
+        let Ok(()) = held.stage_page(&replica.id, &empty, session);
+        let Ok(()) = held.finish_session(&replica.id);
     }
-    let life = Life { mint: Default::default(), epoch: driftless_core::id::Epoch(0) };
-    let Ok(()) = store.set_own_head(driftless_core::version::OwnedHead { life, seq: 1 });
-    store.commit();
-    let held = first[0].store.mem().clone();
-    for replica in rest {
-        *replica.store.mem_mut() = held.as_held_by(replica.id);
+    let Ok(()) = held.set_own_head(OwnedHead { life: life(0), seq: 1 });
+    held.commit();
+    for replica in &mut world.replicas {
+        if let Some(mem) = replica.store.mem_mut() {
+            *mem = held.as_held_by(replica.id);
+        }
     }
     world.calm = true;
     for i in 0..world.replicas.len() {

@@ -3,8 +3,7 @@
 
 use driftless_core::engine::{Effect, Input};
 use driftless_core::id::Dot;
-use driftless_core::store::Store;
-use driftless_core::version::{Head, Vector};
+use driftless_core::version::Vector;
 
 use crate::bug::Bug;
 use crate::plan::Fate;
@@ -61,7 +60,7 @@ impl World {
             done.map_err(|what| self.violation(Rule::Write, what))?;
         }
         let relaxed = wishes.is_empty() && self.rng.chance(self.plan.relaxed) && !self.calm;
-        let done = self.replicas[i].run(inputs, wishes, self.plan.given_up, self.now);
+        let done = self.replicas[i].run(inputs, wishes, (self.plan.given_up, relaxed), self.now);
         let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
         self.meet_fate(i, batch, relaxed)?;
         self.check_busy(i, idle)?;
@@ -112,20 +111,19 @@ impl World {
                 let mut effects = self.commit(i, batch)?;
                 effects.truncate(released);
                 self.release(i, effects)?;
-                self.crash(i);
-                Ok(())
+                self.crash(i)
             }
             Some(Fate::CrashBeforeCommit) => {
                 self.count("crashes before the commit");
                 if early {
                     self.release(i, batch.effects)?;
                 }
-                self.crash(i);
+                self.crash(i)?;
                 self.check_after(i, &[])
             }
             Some(Fate::RolledBack) => {
                 self.count("rolled back");
-                self.roll_back(i);
+                self.roll_back(i)?;
                 self.check_after(i, &[])
             }
         }
@@ -134,8 +132,9 @@ impl World {
     /// Makes a batch of what others wrote visible. What follows from it is done once it is durable.
     fn make_visible(&mut self, i: usize, batch: Batch, early: bool) -> Result<(), Violation> {
         self.count("visible before it was durable");
+        let committed = self.replicas[i].store.commit_relaxed();
+        committed.map_err(|error| self.store_failed(i, &error))?;
         let replica = &mut self.replicas[i];
-        replica.store.commit_relaxed();
         if replica.held.is_empty() {
             let pause = self.rng.below(30);
             self.schedule(self.now + pause, Event::Sync(i));
@@ -153,7 +152,8 @@ impl World {
         if !self.replicas[i].is_up() {
             return Ok(());
         }
-        self.replicas[i].store.commit();
+        let committed = self.replicas[i].store.commit();
+        committed.map_err(|error| self.store_failed(i, &error))?;
         self.replicas[i].note_durable();
         let held = std::mem::take(&mut self.replicas[i].held);
         self.release(i, held)
@@ -161,7 +161,8 @@ impl World {
 
     /// Makes a batch durable, writes it into the ledger, and lets the checkers look.
     fn commit(&mut self, i: usize, batch: Batch) -> Result<Vec<Effect>, Violation> {
-        self.replicas[i].store.commit();
+        let committed = self.replicas[i].store.commit();
+        committed.map_err(|error| self.store_failed(i, &error))?;
         self.replicas[i].note_durable();
         for (dot, past) in &batch.written {
             self.enter(i, *dot, past)?;
@@ -177,46 +178,48 @@ impl World {
     fn enter(&mut self, i: usize, dot: Dot, past: &Vector) -> Result<(), Violation> {
         self.trace.line(self.now, || format!("{i} wrote {dot:?}"));
         self.count("change sets");
-        let mem = self.replicas[i].store.mem_mut();
-        let mut have = mem.vector().clone();
-        have.set(dot.origin, Head { seq: dot.seq - 1, hash: [0; 32] });
-        let Ok(sets) = mem.log(&have, usize::MAX);
-        let Some(set) = sets.iter().find(|set| set.dot() == dot) else {
+        let logged = self.replicas[i].store.logged(dot);
+        let Some(set) = logged.map_err(|error| self.store_failed(i, &error))? else {
             return Err(self.violation(Rule::Write, format!("{dot:?} was committed, not logged")));
         };
-        let entered = self.ledger.add(set, past);
+        let entered = self.ledger.add(&set, past);
         entered.map_err(|error| self.violation(Rule::Write, format!("{dot:?}: {error}")))
     }
 
     /// The power fails: what was only visible is gone, and the machine starts again.
-    pub(crate) fn cut_power(&mut self, i: usize) {
+    pub(crate) fn cut_power(&mut self, i: usize) -> Result<(), Violation> {
         self.count("power cuts");
         self.trace.line(self.now, || format!("the power of {i} fails"));
-        if self.replicas[i].store.cut_power() {
+        let gone = self.replicas[i].store.cut_power();
+        if gone.map_err(|error| self.store_failed(i, &error))? {
             self.count("power cuts that took something");
-            self.lost_power(i);
+            self.lost_power(i)?;
         }
-        self.crash(i);
+        self.crash(i)
     }
 
-    pub(crate) fn crash(&mut self, i: usize) {
+    pub(crate) fn crash(&mut self, i: usize) -> Result<(), Violation> {
         self.trace.note(&[self.now, 3, i as u64]);
         self.trace.line(self.now, || format!("{i} crashes"));
         self.hang_up(i);
-        self.replicas[i].crash();
+        let crashed = self.replicas[i].crash();
+        crashed.map_err(|error| self.store_failed(i, &error))?;
         let away = if self.rng.chance(50) { self.rng.below(200) } else { self.rng.below(20_000) };
         self.schedule(self.now + away, Event::Start(i));
+        Ok(())
     }
 
     /// The transaction failed: peers are met anew.
-    fn roll_back(&mut self, i: usize) {
+    fn roll_back(&mut self, i: usize) -> Result<(), Violation> {
+        let rolled_back = self.replicas[i].store.rollback();
+        rolled_back.map_err(|error| self.store_failed(i, &error))?;
         let replica = &mut self.replicas[i];
-        replica.store.rollback();
         replica.mine = replica.mine_durable.clone();
         replica.held.clear();
         if let Some(engine) = &mut replica.engine {
             engine.rolled_back(&replica.store);
         }
         self.hang_up(i);
+        Ok(())
     }
 }

@@ -29,6 +29,8 @@ pub enum Rule {
     Flood,
     /// A tick makes progress.
     Busy,
+    /// A store does not fail of itself.
+    Store,
     /// Honest peers find no fault with each other.
     Peace,
     /// Once all is well, everything is everywhere soon.

@@ -1,7 +1,6 @@
 //! What users do: random transactions, each held at once against what its writer must see then.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use driftless_core::engine::{LocalTx, WriteError};
 use driftless_core::id::RecordKey;
@@ -9,8 +8,9 @@ use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, MergeRule, ModelId, Schema};
 use driftless_core::store::Store;
 use driftless_core::value::Value;
+use driftless_store::StoreError;
 
-use crate::bug::BenchStore;
+use crate::bench::BenchStore;
 use crate::ledger::Place;
 use crate::models::{
     COLLECTION, COUNT, DEVICE, ENTRY, LOCATION, LOW, MEMBER, METADATA, NAME, ON, PARENT, SIZE, TAG,
@@ -19,7 +19,7 @@ use crate::models::{
 use crate::rng::Rng;
 
 /// The rows that an owner means to have.
-pub type Mine = BTreeMap<Place, BTreeMap<FieldId, Value>>;
+pub(crate) type Mine = BTreeMap<Place, BTreeMap<FieldId, Value>>;
 
 /// Keys of each shared model: few, so that writers meet.
 const KEYS: u64 = 4;
@@ -27,24 +27,24 @@ const KEYS: u64 = 4;
 const ROWS: u64 = 12;
 
 /// A transaction and what it writes to.
-pub struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     /// The schema of the writer.
-    pub schema: &'a Schema,
+    pub(crate) schema: &'a Schema,
     /// Its store.
-    pub store: &'a mut BenchStore,
+    pub(crate) store: &'a mut BenchStore,
     /// The transaction.
-    pub tx: &'a mut LocalTx,
+    pub(crate) tx: &'a mut LocalTx,
     /// The writer's number.
-    pub me: u64,
+    pub(crate) me: u64,
     /// What the writer means to own.
-    pub mine: &'a mut Mine,
+    pub(crate) mine: &'a mut Mine,
 }
 
 /// What went wrong, in words.
-pub type Outcome = Result<(), String>;
+pub(crate) type Outcome = Result<(), String>;
 
 /// A few operations on shared records and owned rows.
-pub fn write(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+pub(crate) fn write(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     for _ in 0..rng.pick(&[1, 1, 1, 2, 4]) {
         match rng.below(10) {
             0..=4 => shared(desk, rng)?,
@@ -56,7 +56,7 @@ pub fn write(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
 }
 
 /// Many owned rows at one seq, so that pages split them.
-pub fn burst(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+pub(crate) fn burst(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     for _ in 0..rng.between(3, 15) {
         owned(desk, rng)?;
     }
@@ -64,10 +64,10 @@ pub fn burst(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
 }
 
 /// One shared record, created or edited.
-pub fn small(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
+pub(crate) fn small(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     let key = key(rng.below(KEYS));
     let fields = vec![(NAME, Value::Text(format!("t{}", rng.below(1_000_000))))];
-    match record(desk, TAG, &key).is_alive() {
+    match record(desk, TAG, &key)?.is_alive() {
         true => desk.set(TAG, &key, fields),
         false => desk.create(TAG, &key, fields),
     }
@@ -89,7 +89,7 @@ fn shared(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     }
     let model = one_of(desk, &[TAG, METADATA, METADATA, COLLECTION], rng);
     let key = key(rng.below(KEYS));
-    let alive = record(desk, model, &key).is_alive();
+    let alive = record(desk, model, &key)?.is_alive();
     match rng.below(10) {
         0..=1 if alive => desk.delete(model, &key),
         2 if alive => {
@@ -106,7 +106,7 @@ fn shared(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
 /// A device writes about itself, and nobody else does.
 fn own_device(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
     let key = key(1_000 + desk.me);
-    match record(desk, DEVICE, &key).is_alive() {
+    match record(desk, DEVICE, &key)?.is_alive() {
         true => desk.set(DEVICE, &key, values(DEVICE, rng)),
         false => desk.create(DEVICE, &key, values(DEVICE, rng)),
     }
@@ -183,12 +183,11 @@ fn values(model: ModelId, rng: &mut Rng) -> Vec<(FieldId, Value)> {
     fields
 }
 
-fn record(desk: &mut Desk<'_>, model: ModelId, key: &RecordKey) -> Record {
-    let Ok(record) = desk.store.record(model, key);
-    record
+fn record(desk: &mut Desk<'_>, model: ModelId, key: &RecordKey) -> Result<Record, String> {
+    desk.store.record(model, key).map_err(|error| format!("a record cannot be read: {error}"))
 }
 
-fn accept<T>(done: Result<T, WriteError<Infallible>>) -> Result<T, String> {
+fn accept<T>(done: Result<T, WriteError<StoreError>>) -> Result<T, String> {
     done.map_err(|error| format!("a write was refused: {error}"))
 }
 
@@ -217,7 +216,7 @@ impl Desk<'_> {
     }
 
     fn set(&mut self, model: ModelId, key: &RecordKey, fields: Vec<(FieldId, Value)>) -> Outcome {
-        let before = record(self, model, key);
+        let before = record(self, model, key)?;
         let again = self.tx.create(self.schema, self.store, model, key, vec![]);
         expect(matches!(again, Err(WriteError::Exists { .. })), || "created twice".into())?;
         accept(self.tx.set(self.schema, self.store, model, key, fields.clone()))?;
@@ -225,9 +224,9 @@ impl Desk<'_> {
     }
 
     fn delete(&mut self, model: ModelId, key: &RecordKey) -> Outcome {
-        let before = record(self, model, key).is_alive();
+        let before = record(self, model, key)?.is_alive();
         let was = accept(self.tx.delete(self.schema, self.store, model, key))?;
-        let after = record(self, model, key).is_alive();
+        let after = record(self, model, key)?.is_alive();
         expect(was == before && !after, || format!("{key} is still there after its delete"))
     }
 
@@ -250,7 +249,7 @@ impl Desk<'_> {
         before: &Record,
         fields: &[(FieldId, Value)],
     ) -> Outcome {
-        let after = record(self, model, key);
+        let after = record(self, model, key)?;
         expect(after.is_alive(), || format!("{key} is not there after its creation"))?;
         for (field, wanted) in fields {
             let rule = rule_of(*field);

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use driftless_core::engine::Input;
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::message::Envelope;
+use driftless_store::StoreError;
 
 use crate::check::Checker;
 use crate::ledger::Ledger;
 use crate::network::{Frame, LinkId, Network, Quality, Side, replica_at};
 use crate::plan::Plan;
-use crate::replica::Replica;
+use crate::replica::{LIBRARY, Replica};
 use crate::rng::Rng;
 use crate::scale::Following;
 use crate::trace::Trace;
@@ -82,9 +83,20 @@ pub struct Report {
     pub violation: Option<Violation>,
 }
 
+impl Report {
+    /// A run that did not begin.
+    fn nothing(violation: Violation) -> Self {
+        let (lines, counts, violation) = (vec![], Counts::new(), Some(violation));
+        Self { trace_hash: 0, lines, counts, converged_ms: None, violation }
+    }
+}
+
 /// Runs a plan to its end.
 pub fn run(plan: Plan, keep_trace: bool) -> Report {
-    let mut world = World::new(plan, keep_trace);
+    let mut world = match World::new(plan, keep_trace) {
+        Ok(world) => world,
+        Err(violation) => return Report::nothing(violation),
+    };
     let violation = world.play().err();
     if let Some(violation) = &violation {
         world.trace.line(violation.at_ms, || format!("VIOLATION {violation}"));
@@ -105,11 +117,17 @@ pub fn run(plan: Plan, keep_trace: bool) -> Report {
 
 impl World {
     /// The world before anything has happened.
-    pub fn new(plan: Plan, keep_trace: bool) -> Self {
+    pub fn new(plan: Plan, keep_trace: bool) -> Result<Self, Violation> {
         let n = plan.members.len();
         let replicas = plan.members.iter().enumerate();
-        let replicas: Vec<Replica> =
-            replicas.map(|(i, member)| Replica::new(i, member.clone(), plan.bug)).collect();
+        let replicas: Result<Vec<Replica>, StoreError> = replicas
+            .map(|(i, member)| Replica::new(i, member.clone(), (plan.store, plan.bug)))
+            .collect();
+        let replicas = replicas.map_err(|error| Violation {
+            rule: Rule::Store,
+            what: format!("a store cannot be made: {error}"),
+            at_ms: 0,
+        })?;
         let mut world = Self {
             now: 0,
             rng: Rng::new(plan.seed ^ 0xabcd),
@@ -123,7 +141,7 @@ impl World {
             counts: Counts::new(),
             calm: false,
             converged_ms: None,
-            library: LibraryId(uuid::Uuid::from_bytes([7; 16])),
+            library: LIBRARY,
             following: Following::default(),
             events: BTreeMap::new(),
             scheduled: 0,
@@ -135,7 +153,7 @@ impl World {
         for i in 0..world.plan.actions.len() {
             world.schedule(world.plan.actions[i].at, Event::Act(i));
         }
-        world
+        Ok(world)
     }
 
     /// Everything of the plan, then healing, then silence.

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use driftless_core::engine::Config;
+use driftless_sim::base::StoreKind;
 use driftless_sim::network::Quality;
 use driftless_sim::plan::{Kind, Plan, Setup};
 use driftless_sim::world::{Counts, run};
@@ -144,4 +145,13 @@ fn a_seed_is_a_run() {
     }
     let [a, b] = [4, 5].map(|seed| run(Plan::random(seed, &Setup::default()), false).trace_hash);
     assert_ne!(a, b);
+}
+
+/// The store that devices run on, with everything that may go wrong: killed, and without power.
+#[test]
+fn nor_on_sqlite() {
+    let counts = run_all(0..24, &Setup { store: StoreKind::Sqlite, ..Setup::default() });
+    for what in ["kills", "power cuts that took something", "rolled back", "given up alone"] {
+        assert!(counts.get(what).is_some_and(|count| *count > 0), "{what} never happened");
+    }
 }
