@@ -32,7 +32,7 @@ const FLUSH_EVERY: u64 = 3;
 
 /// A store, and what of it is durable.
 pub(crate) enum Base {
-    Memory { mem: MemStore, synced: Option<Box<MemStore>> },
+    Memory { mem: Box<MemStore>, synced: Option<Box<MemStore>> },
     Sqlite(Box<Disk>),
 }
 
@@ -50,7 +50,7 @@ type Done<T> = Result<T, StoreError>;
 
 impl Base {
     pub(crate) fn memory(device: DeviceId) -> Self {
-        Self::Memory { mem: MemStore::new(device), synced: None }
+        Self::Memory { mem: Box::new(MemStore::new(device)), synced: None }
     }
 
     pub(crate) fn sqlite(identity: Identity, schema: &Schema) -> Done<Self> {
@@ -86,7 +86,7 @@ impl Base {
                 if synced.is_none() {
                     let mut before = mem.clone();
                     before.rollback();
-                    *synced = Some(Box::new(before));
+                    *synced = Some(before);
                 }
                 mem.commit();
                 Ok(())
@@ -120,7 +120,7 @@ impl Base {
             Base::Memory { mem, synced } => {
                 mem.crash();
                 let Some(synced) = synced.take() else { return Ok(false) };
-                *mem = *synced;
+                *mem = synced;
                 mem.crash();
                 Ok(true)
             }
@@ -292,7 +292,7 @@ impl Disk {
 }
 
 fn options() -> StoreOptions {
-    StoreOptions { cache_kib: 512, ..StoreOptions::default() }
+    StoreOptions { cache_kib: 512, wal_kib: 64, ..StoreOptions::default() }
 }
 
 fn failed(path: &Path, doing: &'static str, source: io::Error) -> StoreError {

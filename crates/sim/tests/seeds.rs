@@ -150,7 +150,7 @@ fn a_seed_is_a_run() {
 /// The store that devices run on, with everything that may go wrong: killed, and without power.
 #[test]
 fn nor_on_sqlite() {
-    let counts = run_all(0..24, &Setup { store: StoreKind::Sqlite, ..Setup::default() });
+    let counts = run_all(0..16, &Setup { store: StoreKind::Sqlite, ..Setup::default() });
     for what in ["kills", "power cuts that took something", "rolled back", "given up alone"] {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "{what} never happened");
     }
