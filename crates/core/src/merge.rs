@@ -108,7 +108,7 @@ pub enum Absence {
 /// data types*, 2018).
 ///
 /// `covers` tells whether the state of each side, ours first, covers a dot. Returns the versions of
-/// ours that were unseen there and are lost to a delete.
+/// ours that are lost to a delete, or would have been had they not been overwritten before.
 pub fn join(
     mine: &mut Record,
     theirs: &Record,
@@ -120,11 +120,18 @@ pub fn join(
     mine.lives.retain(|life, _| theirs.lives.contains_key(life) || !there(life));
     let unseen = theirs.lives.iter().filter(|(life, _)| !here(life));
     mine.lives.extend(unseen.map(|(life, hlc)| (*life, *hlc)));
+    let mut lost = Vec::new();
+    let lives = &mine.lives;
     for (field, versions) in &mut mine.fields {
         let others = theirs.versions(*field);
-        versions.retain(|version| {
-            others.iter().any(|other| other.dot == version.dot) || !there(&version.dot)
-        });
+        let dead = |version: &mut Version| {
+            others.iter().all(|other| other.dot != version.dot) && there(&version.dot)
+        };
+        // One whose record lives on was overwritten. Of the others nobody can tell.
+        let gone = versions
+            .extract_if(.., dead)
+            .filter(|version| version.lives.iter().all(|life| !lives.contains_key(life)));
+        lost.extend(gone.map(|version| Lost { field: *field, version }));
     }
     for (field, versions) in &theirs.fields {
         let mine = mine.fields.entry(*field).or_default();
@@ -134,7 +141,6 @@ pub fn join(
             }
         }
     }
-    let mut lost = Vec::new();
     bury(mine, &|dot: &Dot| covers.iter().any(|covers| covers(dot)), &mut lost);
     lost
 }

@@ -144,7 +144,7 @@ pub trait Store {
     /// is a causal one: at least one if there is any, and no more than `max_bytes` beyond that.
     fn log(&mut self, have: &Vector, max_bytes: usize) -> Result<Vec<ChangeSet>, Self::Error>;
     /// Keeps versions that were lost to a delete in the local history; `by` is the change set whose
-    /// application lost them.
+    /// application lost them, or a version's own if it was lost to a reconcile.
     fn keep_lost(
         &mut self,
         model: ModelId,

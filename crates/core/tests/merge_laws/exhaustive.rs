@@ -17,6 +17,7 @@ struct Count {
     orders: u64,
     alive: u64,
     conflicts: u64,
+    joins: u64,
 }
 
 #[test]
@@ -25,6 +26,7 @@ fn every_small_history_has_one_outcome() {
     grow(&mut History::default(), &mut count);
     println!("{count:?}");
     assert_eq!((count.histories, count.orders), (78_383, 341_188), "a part was not looked at");
+    assert_eq!(count.joins, 1_496_421, "a pair of states was not looked at");
     assert!(count.alive > 0 && count.conflicts > 0, "{count:?} is not what was meant");
 }
 
@@ -100,11 +102,33 @@ fn check(history: &History, count: &mut Count) {
         assert_eq!(state.records, expected, "{history:#?}");
         assert_eq!(state.bytes(), bytes, "{history:#?}");
     });
+    check_joins(history, all, &expected, count);
     count.histories += 1;
     let record = &expected[0];
     count.alive += u64::from(record.is_alive());
     count.conflicts += u64::from(record.versions(NAME).len() > 1);
     later_ones_win(history, record);
+}
+
+/// Any two states that together hold everything become the whole by a join, whichever takes in the
+/// other.
+fn check_joins(history: &History, all: Sets, expected: &[Record], count: &mut Count) {
+    let closed = (0..=all).filter(|seen| is_closed(history, *seen));
+    let states: Vec<State> = closed.map(|seen| in_order(history, seen)).collect();
+    for one in &states {
+        for other in states.iter().filter(|other| one.seen | other.seen == all) {
+            let mut state = one.clone();
+            state.reconcile(other);
+            count.joins += 1;
+            assert_eq!(state.records, expected, "{:b}, {:b}: {history:#?}", one.seen, other.seen);
+        }
+    }
+}
+
+/// Whether everything that these saw is among them.
+fn is_closed(history: &History, seen: Sets) -> bool {
+    let mut sets = history.sets.iter().enumerate();
+    sets.all(|(at, set)| seen & bit(at) == 0 || set.past & !seen == 0)
 }
 
 fn later_ones_win(history: &History, record: &Record) {

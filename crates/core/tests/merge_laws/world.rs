@@ -7,7 +7,7 @@ use driftless_core::change::{Op, Write};
 use driftless_core::clock::Hlc;
 use driftless_core::codec::{Reader, Writer};
 use driftless_core::id::{DeviceId, Dot, Epoch, Origin, Seq};
-use driftless_core::merge::{Lost, apply};
+use driftless_core::merge::{Absence, Lost, apply, join};
 use driftless_core::record::Record;
 use driftless_core::schema::{
     FieldDescriptor, FieldId, FieldType, MergeRule, ModelDescriptor, ModelId, ModelKind,
@@ -142,6 +142,24 @@ impl State {
         self.lost.extend(lost.into_iter().map(|lost| (record, lost)));
     }
 
+    /// Takes in the whole of another state at once, as a reconcile does.
+    pub(crate) fn reconcile(&mut self, other: &State) {
+        let covers = |vector: &BTreeMap<Origin, Seq>, dot: &Dot| {
+            vector.get(&dot.origin).is_some_and(|seq| *seq >= dot.seq)
+        };
+        for (at, theirs) in other.records.iter().enumerate() {
+            let sides: [&dyn Fn(&Dot) -> bool; 2] =
+                [&|dot| covers(&self.vector, dot), &|dot| covers(&other.vector, dot)];
+            let lost = join(&mut self.records[at], theirs, sides, Absence::Dead);
+            self.lost.extend(lost.into_iter().map(|lost| (at, lost)));
+        }
+        for (origin, seq) in &other.vector {
+            let mine = self.vector.entry(*origin).or_default();
+            *mine = (*mine).max(*seq);
+        }
+        self.seen |= other.seen;
+    }
+
     /// Moves the vector over a change set.
     pub(crate) fn cover(&mut self, dot: Dot, at: usize) {
         self.vector.insert(dot.origin, dot.seq);
@@ -258,6 +276,12 @@ impl World {
     pub(crate) fn pull(&mut self, to: usize, from: usize) {
         let have = self.replicas[from].state.seen;
         self.deliver_within(to, have);
+    }
+
+    /// `to` reconciles with `from`.
+    pub(crate) fn reconcile(&mut self, to: usize, from: usize) {
+        let other = self.replicas[from].state.clone();
+        self.replicas[to].state.reconcile(&other);
     }
 
     /// Everything reaches everyone.

@@ -3,24 +3,27 @@
 //! It is written to be obviously right rather than fast. The simulator runs many replicas on it; a
 //! "crash" is [`MemStore::rollback`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod compare;
+mod rows;
+
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use rows::{decode_rows, encode_rows};
 
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
 use crate::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
 use crate::id::{DeviceId, Dot, RecordKey, Seq};
 use crate::merge::Lost;
-use crate::page::{Cursor, PageModel, PageReader, PageWriter};
+use crate::page::Cursor;
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
 use crate::store::{
     Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
 };
-use crate::value::{Value, ValueRef};
+use crate::value::Value;
 use crate::version::{Head, OwnedHead, OwnedVector, Vector};
 
 type Key = (ModelId, RecordKey);
@@ -107,6 +110,10 @@ impl MemStore {
         self.lost.truncate(self.open.lost);
     }
 
+    fn pinned(&self, peer: &DeviceId) -> &Inner {
+        self.pins.get(peer).expect("something is pinned for the peer")
+    }
+
     fn lane_mut(&mut self, device: DeviceId) -> &mut Lane {
         Arc::make_mut(self.open.lanes.entry(device).or_default())
     }
@@ -171,52 +178,6 @@ impl MemStore {
 fn is_pruned(floors: &Floors, set: &ChangeSet) -> bool {
     let dot = set.dot();
     floors.get(&dot.origin).is_some_and(|floor| dot.seq <= *floor)
-}
-
-/// The records of a model within a range.
-fn within<'a>(
-    records: &'a BTreeMap<Key, Arc<Record>>,
-    model: ModelId,
-    range: &'a KeyRange,
-) -> impl Iterator<Item = (&'a RecordKey, &'a Arc<Record>)> {
-    let of_model = records.iter().filter(move |((of, _), _)| *of == model);
-    let in_range = of_model.filter(|((_, key), _)| range.contains(key));
-    in_range.map(|((_, key), record)| (key, record))
-}
-
-fn decode_rows(bytes: &[u8]) -> Vec<(Key, Row)> {
-    let mut page = PageReader::new(bytes).expect("the engine checked the page");
-    let (mut values, mut extras) = (Vec::new(), Vec::new());
-    let mut rows = Vec::new();
-    while let Some(row) = page.next_row(&mut values, &mut extras).expect("the engine checked it") {
-        let model = &page.models()[row.model];
-        let named = model.fields.iter().copied().zip(values.iter().copied());
-        let fields = named.chain(extras.iter().copied()).filter(|(_, value)| !value.is_null());
-        let fields = fields.map(|(id, value)| (id, value.to_owned())).collect();
-        let key = RecordKey::new(row.key).expect("the engine checked the key");
-        rows.push(((model.model, key), (row.seq, (!row.tombstone).then_some(fields))));
-    }
-    rows
-}
-
-/// Writes rows of one page; every field travels as an extra, as the reference knows no schema.
-fn encode_rows(rows: &[(&Key, &Row)]) -> Bytes {
-    let models: BTreeSet<ModelId> = rows.iter().map(|(key, _)| key.0).collect();
-    let models: Vec<_> =
-        models.into_iter().map(|model| PageModel { model, fields: vec![] }).collect();
-    let mut page = PageWriter::new(&models);
-    for (key, (seq, fields)) in rows {
-        let model = models.partition_point(|model| model.model < key.0);
-        match fields {
-            None => page.tombstone(model, *seq, key.1.as_bytes()),
-            Some(fields) => {
-                let extras: Vec<(FieldId, ValueRef<'_>)> =
-                    fields.iter().map(|(id, value)| (*id, value.as_ref())).collect();
-                page.row(model, *seq, key.1.as_bytes(), [], &extras);
-            }
-        }
-    }
-    page.finish().into()
 }
 
 impl Store for MemStore {
@@ -496,22 +457,7 @@ impl Store for MemStore {
         rows: u64,
         max: usize,
     ) -> Result<Vec<Bucket>, Infallible> {
-        let pin = self.pins.get(peer).expect("something is pinned for the peer");
-        let mut buckets = Vec::new();
-        let mut open = Digest::default();
-        let mut last = None;
-        for (key, record) in within(&pin.records, model, range) {
-            if open.rows >= rows.max(1) {
-                buckets.push(Bucket { upto: last, digest: std::mem::take(&mut open) });
-                if buckets.len() >= max.max(1) {
-                    return Ok(buckets);
-                }
-            }
-            open.add(shared_checksum(model, key, record));
-            last = Some(key.clone());
-        }
-        buckets.push(Bucket { upto: range.upto.clone(), digest: open });
-        Ok(buckets)
+        Ok(self.pinned(peer).buckets(model, range, rows, max))
     }
 
     fn pinned_records(
@@ -521,19 +467,7 @@ impl Store for MemStore {
         range: &KeyRange,
         max_bytes: usize,
     ) -> Result<RecordPage, Infallible> {
-        let pin = self.pins.get(peer).expect("something is pinned for the peer");
-        let mut records: Vec<(RecordKey, Record)> = Vec::new();
-        let mut bytes = 0_usize;
-        for (key, record) in within(&pin.records, model, range) {
-            if bytes > max_bytes {
-                let upto = records.last().map(|(key, _)| key.clone());
-                return Ok(RecordPage { records, upto });
-            }
-            // About a hundred bytes a version is as exact as the reference needs to be.
-            bytes += 100 * (1 + record.fields.values().map(Vec::len).sum::<usize>());
-            records.push((key.clone(), Record::clone(record)));
-        }
-        Ok(RecordPage { records, upto: range.upto.clone() })
+        Ok(self.pinned(peer).page(model, range, max_bytes))
     }
 
     fn has_mirror(&self) -> bool {
@@ -560,35 +494,12 @@ impl Store for MemStore {
         range: &KeyRange,
         records: &[(RecordKey, Record)],
     ) -> Result<(), Infallible> {
-        let inside = |key: &Key| key.0 == model && range.contains(&key.1);
-        self.open.mirror.retain(|key, _| !inside(key));
-        let ours: Vec<Key> = self.open.records.keys().filter(|key| inside(key)).cloned().collect();
-        for key in ours {
-            self.open.mirror.insert(key, Arc::default());
-        }
-        for (key, record) in records {
-            let key = (model, key.clone());
-            match self.open.records.get(&key) {
-                Some(ours) if **ours == *record => self.open.mirror.remove(&key),
-                _ => self.open.mirror.insert(key, Arc::new(record.clone())),
-            };
-        }
+        self.open.mirror_range(model, range, records);
         Ok(())
     }
 
     fn mirror_digest(&mut self, model: ModelId, range: &KeyRange) -> Result<Digest, Infallible> {
-        let mut digest = Digest::default();
-        for (key, record) in within(&self.open.records, model, range) {
-            if !self.open.mirror.contains_key(&(model, key.clone())) {
-                digest.add(shared_checksum(model, key, record));
-            }
-        }
-        for (key, record) in within(&self.open.mirror, model, range) {
-            if **record != Record::default() {
-                digest.add(shared_checksum(model, key, record));
-            }
-        }
-        Ok(digest)
+        Ok(self.open.mirror_digest(model, range))
     }
 
     fn mirrored(
@@ -596,11 +507,7 @@ impl Store for MemStore {
         after: Option<&(ModelId, RecordKey)>,
         max: usize,
     ) -> Result<Vec<(ModelId, RecordKey, Record)>, Infallible> {
-        let behind = self.open.mirror.iter().filter(|(key, _)| after.is_none_or(|a| a < key));
-        let records = behind
-            .take(max)
-            .map(|((model, key), record)| (*model, key.clone(), Record::clone(record)));
-        Ok(records.collect())
+        Ok(self.open.mirrored(after, max))
     }
 
     fn clear_mirror(&mut self) -> Result<(), Infallible> {
