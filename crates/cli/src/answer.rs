@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
-pub(crate) use phase::{Backfill, PhaseProgress};
+pub(crate) use phase::{Backfill, PhaseProgress, PrunedReport};
 
 /// The result of a command that gives one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub(crate) enum Answer {
     Resolved(Box<ResolvedReport>),
     /// What waited was tried again.
     Retried(RetriedReport),
+    /// What pruning came to.
+    Pruned(PrunedReport),
 }
 
 impl Answer {
@@ -84,6 +86,7 @@ impl Answer {
             Self::Conflict(it) => serde_json::to_value(it),
             Self::Resolved(it) => serde_json::to_value(it),
             Self::Retried(it) => serde_json::to_value(it),
+            Self::Pruned(it) => serde_json::to_value(it),
         }
     }
 }
@@ -170,7 +173,7 @@ pub(crate) struct Pairing {
 pub(crate) struct DeviceRow {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// What its membership is: `active`.
+    /// What its membership is: `active`, or `evicted`, which is a member that is not waited for.
     pub(crate) state: String,
     pub(crate) here: bool,
     pub(crate) online: bool,
@@ -211,6 +214,8 @@ pub(crate) struct PeerState {
     /// Whether it has everything that is here.
     pub(crate) acked: bool,
     pub(crate) met: bool,
+    /// Whether it is not waited for.
+    pub(crate) evicted: bool,
     pub(crate) paused: bool,
     pub(crate) route: Option<String>,
     pub(crate) last_seen: Option<String>,

@@ -134,6 +134,12 @@ pub(crate) enum LibraryCommand {
         #[command(subcommand)]
         command: Option<QuarantineCommand>,
     },
+    /// Forget what every device has that counts: change sets in the log, tombstones
+    Prune {
+        /// By what is known, without asking devices that are connected first
+        #[arg(long)]
+        now: bool,
+    },
     /// Show or change settings of this device
     Config {
         #[command(subcommand)]
@@ -228,6 +234,11 @@ pub(crate) enum DevicesCommand {
         device: String,
         /// The new name
         name: String,
+    },
+    /// No longer wait for a device that is gone; it counts again when it comes back
+    Evict {
+        /// A device: its name, its id, or the first digits of that
+        device: String,
     },
 }
 

@@ -93,6 +93,7 @@ impl From<Error> for Failure {
             Error::NoMember(_) => {
                 Failure::not_found("no_device", words(&error)).next("driftless devices")
             }
+            Error::EvictSelf => Failure::usage(words(&error)).next("driftless devices"),
             Error::NoConflict { .. } => {
                 Failure::not_found("no_conflict", words(&error)).next("driftless conflicts")
             }

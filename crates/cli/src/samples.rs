@@ -15,6 +15,7 @@ pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerSta
             issued_ms: 0,
             os: None,
             addresses: vec![],
+            evicted: false,
             here: false,
         },
         online,

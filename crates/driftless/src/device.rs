@@ -35,6 +35,9 @@ pub struct Device {
     /// Where it listens, as a JSON array of socket addresses.
     #[sync(ty = "json")]
     pub addresses: String,
+    /// Whether it is not waited for any more: nothing is kept for it, and it counts nowhere. It stays a
+    /// member, and says itself that it counts again when it comes back.
+    pub evicted: Option<bool>,
 }
 
 impl Device {
@@ -70,6 +73,7 @@ impl Device {
             hardware: std::env::consts::ARCH.to_owned(),
             key: device.0.to_vec(),
             addresses: "[]".to_owned(),
+            evicted: None,
         }
     }
 

@@ -95,6 +95,9 @@ pub enum Error {
     /// No member has this id.
     #[error("{0} is not a member of this library")]
     NoMember(driftless_core::id::DeviceId),
+    /// A device cannot be asked to do without itself.
+    #[error("this is the device that you are at; evict it on another one")]
+    EvictSelf,
     /// There is no open conflict with this id, or none any more.
     #[error("there is no open conflict {conflict}; it may have been resolved meanwhile")]
     NoConflict {

@@ -21,7 +21,7 @@ use crate::events::{Change, StandingStream, Subscription};
 use crate::members::{self, Member, MemberSet};
 use crate::models::Models;
 use crate::pace::Standing;
-use crate::settings;
+use crate::settings::{self, Setting};
 use crate::sync::Running;
 use crate::tx::WriteTx;
 use crate::writer::{Command, Parts, Reply, Writer};
@@ -131,7 +131,11 @@ impl Library {
         let identity = store.identity().clone();
         let schema = Arc::new(store.schema().clone());
         let roster = members::load(&store)?;
-        let config = Config { max_drift_ms: settings::max_drift_ms(&store)?, ..Config::default() };
+        let config = Config {
+            max_drift_ms: settings::time_ms(&store, Setting::MaxDrift)?,
+            retention_ms: settings::time_ms(&store, Setting::Retention)?,
+            ..Config::default()
+        };
         let who = Identity {
             device: identity.device,
             shared_epoch: identity.shared_epoch,

@@ -43,6 +43,8 @@ pub struct Member {
     pub os: Option<String>,
     /// Where it said that it listens.
     pub addresses: Vec<std::net::SocketAddr>,
+    /// Whether it is not waited for any more.
+    pub evicted: bool,
     /// Whether it is this device.
     pub here: bool,
 }
@@ -113,6 +115,7 @@ impl Writer {
                 issued_ms: certificate.issued_ms,
                 os: row.map(|row| row.os.clone()),
                 addresses: row.map_or_else(Vec::new, crate::writer::addresses),
+                evicted: row.is_some_and(|row| row.evicted == Some(true)),
                 here: certificate.device == here,
             }
         };

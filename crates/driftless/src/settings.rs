@@ -29,6 +29,8 @@ pub enum Setting {
     Relay,
     /// Whether addresses of members are looked up and published: `on` or `off`.
     Discovery,
+    /// How long a device may be silent before nothing is kept for it any more: a time such as `30d`.
+    Retention,
 }
 
 impl Setting {
@@ -39,7 +41,7 @@ impl Setting {
     ///     println!("{} is {} by default", setting.key(), setting.default_value());
     /// }
     /// ```
-    pub const ALL: [Self; 3] = [Self::MaxDrift, Self::Relay, Self::Discovery];
+    pub const ALL: [Self; 4] = [Self::MaxDrift, Self::Relay, Self::Discovery, Self::Retention];
 
     /// Its key.
     ///
@@ -51,6 +53,7 @@ impl Setting {
             Self::MaxDrift => "max_drift",
             Self::Relay => "relay",
             Self::Discovery => "discovery",
+            Self::Retention => "retention",
         }
     }
 
@@ -63,6 +66,7 @@ impl Setting {
         match self {
             Self::MaxDrift => "60s",
             Self::Relay | Self::Discovery => "on",
+            Self::Retention => "30d",
         }
     }
 
@@ -86,6 +90,7 @@ impl Setting {
     fn check(self, value: &str) -> Result<(), Error> {
         let why = match self {
             Self::MaxDrift if milliseconds(value).is_none() => "a time such as 90s, 5m or 1h",
+            Self::Retention if milliseconds(value).is_none() => "a time such as 12h or 30d",
             Self::Relay | Self::Discovery if !matches!(value, "on" | "off") => "on or off",
             _ => return Ok(()),
         };
@@ -125,9 +130,11 @@ pub(crate) fn value(store: &SqliteStore, setting: Setting) -> Result<String, Err
     Ok(set.unwrap_or_else(|| setting.default_value().to_owned()))
 }
 
-pub(crate) fn max_drift_ms(store: &SqliteStore) -> Result<u64, Error> {
-    let text = value(store, Setting::MaxDrift)?;
-    let bad = || Error::Setting { key: "max_drift".into(), why: format!("{text:?} is no time") };
+/// A setting that is a time.
+pub(crate) fn time_ms(store: &SqliteStore, setting: Setting) -> Result<u64, Error> {
+    let text = value(store, setting)?;
+    let key = setting.key().to_owned();
+    let bad = || Error::Setting { key, why: format!("{text:?} is no time") };
     milliseconds(&text).ok_or_else(bad)
 }
 

@@ -133,7 +133,8 @@ impl Writer {
     ) {
         let now = time::now();
         let here = self.store.identity().device;
-        let others = self.roster.certificates().map(|c| c.device).filter(|d| *d != here);
+        let others = self.roster.certificates().map(|certificate| certificate.device);
+        let others = others.filter(|device| *device != here && !self.is_evicted(device));
         let members: BTreeMap<DeviceId, Option<State>> = others.map(|d| (d, None)).collect();
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.tokens += 1;

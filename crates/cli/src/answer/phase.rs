@@ -1,4 +1,4 @@
-//! How far a replica is.
+//! How far a replica is, and what it need not keep.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,15 @@ pub(crate) struct Backfill {
     pub(crate) done: u64,
     /// Change sets that must come.
     pub(crate) total: u64,
+}
+
+/// What pruning came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PrunedReport {
+    /// Change sets that left the log.
+    pub(crate) sets: u64,
+    /// Tombstones of device-owned rows that went.
+    pub(crate) tombstones: u64,
 }
 
 /// How far a phase is, and how fast it gets on. What is counted are change sets.

@@ -45,7 +45,8 @@ fn ports(status: &Status, report: &mut Report) {
 }
 
 fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
-    if status.peers.is_empty() {
+    let peers: Vec<&PeerStatus> = status.peers.iter().filter(|peer| !peer.member.evicted).collect();
+    if peers.is_empty() {
         let said = words(
             "this library is on this device alone",
             "If this disk dies, everything in the library is lost.",
@@ -53,8 +54,8 @@ fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
         );
         return report.find("peers", Severity::Note, said);
     }
-    let online = status.peers.iter().filter(|peer| peer.online).count();
-    for peer in &status.peers {
+    let online = peers.iter().filter(|peer| peer.online).count();
+    for peer in &peers {
         if daemon && !peer.online {
             report.find("peers", Severity::Note, away(peer, now_ms));
         }
@@ -71,7 +72,7 @@ fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
         report.find("peers", Severity::Warning, said);
     }
     if !report.has("peers") {
-        let total = plural(status.peers.len() as u64, "other device", "other devices");
+        let total = plural(peers.len() as u64, "other device", "other devices");
         let known = if daemon { "connected, with everything" } else { "known to have everything" };
         report.pass("peers", format!("{total} {known}"));
     }

@@ -20,6 +20,9 @@ pub(super) fn run(
         Some(DevicesCommand::Rename { device, name }) => {
             out.answer(Answer::Record(rename(context, &device, name)?)).map_err(gone)?;
         }
+        Some(DevicesCommand::Evict { device }) => {
+            out.answer(Answer::Record(evict(context, &device)?)).map_err(gone)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -31,7 +34,7 @@ fn list(context: Context<'_>) -> Result<Vec<DeviceRow>, Failure> {
     let row = |member: &driftless::Member| DeviceRow {
         id: member.device.to_string(),
         name: member.name.clone(),
-        state: "active".to_owned(),
+        state: if member.evicted { "evicted" } else { "active" }.to_owned(),
         here: member.here,
         online: member.here && context.daemon || online(member.device),
         os: member.os.clone(),
@@ -42,6 +45,16 @@ fn list(context: Context<'_>) -> Result<Vec<DeviceRow>, Failure> {
     let mut rows: Vec<DeviceRow> = members.iter().map(row).collect();
     rows.sort_by(|a, b| (&a.since, &a.id).cmp(&(&b.since, &b.id)));
     Ok(rows)
+}
+
+fn evict(context: Context<'_>, device: &str) -> Result<Record, Failure> {
+    let member = select::member(context.library, device)?;
+    context.library.evict(member.device)?;
+    let did = format!(
+        "{} is no longer waited for; it stays a member, and counts again when it comes back",
+        text::plain(&member.name)
+    );
+    Ok(Record { id: member.device.to_string(), did })
 }
 
 fn rename(context: Context<'_>, device: &str, name: String) -> Result<Record, Failure> {

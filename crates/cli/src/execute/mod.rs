@@ -12,6 +12,7 @@ mod locations;
 mod meta;
 mod order;
 mod peers;
+mod prune;
 mod quarantine;
 mod select;
 mod status;
@@ -75,6 +76,7 @@ pub(crate) fn execute(
         LibraryCommand::Doctor => doctor::examine(context, out),
         LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
+        LibraryCommand::Prune { now } => prune::run(context, now, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

@@ -52,6 +52,7 @@ mod tests {
             issued_ms: 0,
             os: None,
             addresses: vec![],
+            evicted: false,
             here: false,
         }
     }

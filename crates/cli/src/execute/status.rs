@@ -95,6 +95,7 @@ fn peer(peer: &PeerStatus) -> PeerState {
         clock_offset_ms: peer.clock_offset_ms,
         acked: peer.met && peer.behind == 0,
         met: peer.met,
+        evicted: peer.member.evicted,
         paused: peer.paused,
         route: peer.route.clone(),
         last_seen: peer.last_seen_ms.map(text::time),

@@ -25,12 +25,14 @@ pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
 }
 
 fn of_peers(status: &Status, now_ms: u64) -> String {
-    if status.peers.is_empty() {
+    let counting: Vec<&PeerStatus> =
+        status.peers.iter().filter(|peer| !peer.member.evicted).collect();
+    let total = counting.len();
+    if total == 0 {
         return "This library is on this device alone".to_owned();
     }
     let (current, others): (Vec<&PeerStatus>, Vec<&PeerStatus>) =
-        status.peers.iter().partition(|peer| is_current(peer));
-    let total = status.peers.len();
+        counting.into_iter().partition(|peer| is_current(peer));
     let mut text = match (current.len(), total) {
         (0, _) if !status.syncing => "The daemon is not running".to_owned(),
         (0, _) => "Up to date with no other device".to_owned(),
@@ -132,6 +134,14 @@ mod tests {
             off(31_536_000_000)
         );
         assert!(off(-3_600_000).contains("behind this one's"), "{}", off(-3_600_000));
+    }
+
+    #[test]
+    fn who_is_evicted_does_not_count() {
+        let mut gone = peer("old", false, 100, 0);
+        gone.member.evicted = true;
+        assert_eq!(said(vec![gone.clone()]), "This library is on this device alone");
+        assert_eq!(said(vec![gone, peer("phone", true, 0, 0)]), "Up to date with phone");
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Conflict(conflict) => merge::conflict(conflict),
         Answer::Resolved(report) => merge::resolved(report),
         Answer::Retried(report) => merge::retried(report),
+        Answer::Pruned(report) => reports::pruned(report),
         Answer::Tagged(report) => {
             let (what, on) =
                 if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };

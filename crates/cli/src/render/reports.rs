@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    DoctorReport, NotedReport, PeerState, PhaseProgress, Registered, ScanReport, Severity,
-    StatusReport, SyncReport, VerifyReport,
+    DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport, Registered, ScanReport,
+    Severity, StatusReport, SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -87,6 +87,7 @@ fn peers(peers: &[PeerState], colour: bool) -> String {
     ]);
     for peer in peers {
         let link = match (peer.paused, peer.online, peer.met) {
+            _ if peer.evicted => "evicted",
             (true, _, _) => "paused",
             (_, true, _) => "online",
             (_, _, true) => "offline",
@@ -109,7 +110,7 @@ fn peers(peers: &[PeerState], colour: bool) -> String {
 
 /// Why there is no link with those who are away.
 fn reasons(peers: &[PeerState]) -> String {
-    let away = peers.iter().filter(|peer| !peer.online && !peer.paused);
+    let away = peers.iter().filter(|peer| !peer.online && !peer.paused && !peer.evicted);
     let reason = |peer: &PeerState| {
         let why = peer.last_failure.as_ref()?;
         Some(format!("{} cannot be reached: {}\n", plain(&peer.name), plain(why)))
@@ -147,6 +148,15 @@ pub(super) fn sync(report: &SyncReport) -> String {
         out.push_str("next: driftless status\n");
     }
     out
+}
+
+pub(super) fn pruned(report: &PrunedReport) -> String {
+    if report.sets == 0 && report.tombstones == 0 {
+        return "Nothing is kept that every device has\n".to_owned();
+    }
+    let sets = plural(report.sets, "change", "changes");
+    let tombstones = plural(report.tombstones, "trace of a deletion", "traces of deletions");
+    format!("{sets} and {tombstones} need not be kept any more\n")
 }
 
 pub(super) fn verified(report: &VerifyReport) -> String {

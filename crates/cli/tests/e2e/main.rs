@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod locations;
+mod long_away;
 mod meetings;
 mod merging;
 mod said;

@@ -76,7 +76,7 @@ impl Writer {
     }
 
     /// Has a write done in the next batch, on the writer's own account.
-    pub(super) fn follow_up(
+    pub(crate) fn follow_up(
         &mut self,
         what: &'static str,
         write: impl FnOnce(&mut Writer) -> Result<(), Error> + Send + 'static,

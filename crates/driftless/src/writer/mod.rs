@@ -8,7 +8,7 @@ mod network;
 
 pub(crate) use network::{addresses, addresses_json};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -66,6 +66,8 @@ pub(crate) struct Writer {
     pub(crate) signing: SigningKey,
     pub(crate) roster: Roster,
     pub(crate) members: Arc<MemberSet>,
+    /// Members that are not waited for.
+    pub(crate) evicted: BTreeSet<DeviceId>,
     pub(crate) net: Option<Arc<Net>>,
     pub(crate) meetings: BTreeMap<DeviceId, Meeting>,
     pub(crate) watches: Vec<Box<dyn Watch>>,
@@ -137,6 +139,7 @@ impl Writer {
             signing,
             roster,
             members,
+            evicted: BTreeSet::new(),
             net: None,
             meetings: BTreeMap::new(),
             watches: Vec::new(),
@@ -158,6 +161,7 @@ impl Writer {
             sweep_after: None,
         };
         writer.offer_certificates();
+        writer.refresh_members();
         if let Err(error) = writer.recall_tickets() {
             tracing::error!(%error, "open tickets cannot be read");
         }
@@ -332,6 +336,7 @@ impl Writer {
         }
         self.members.replace(&self.roster);
         self.offer_certificates();
+        self.refresh_members();
         self.disconnect_all("this device cannot write to its disk");
         std::thread::sleep(PAUSE_AFTER_FAILURE);
     }
@@ -358,6 +363,7 @@ impl Writer {
             Event::Changed { models, local } => {
                 if models.contains(&crate::device::model_id()) {
                     self.refresh_routes();
+                    self.refresh_members();
                 }
                 let models = models.iter().map(|model| self.schema.name_of(*model)).collect();
                 // Nobody listening is no failure.
@@ -373,6 +379,15 @@ impl Writer {
             Event::Compared { peer, differ } if !differ.is_empty() => {
                 let models: Vec<_> = differ.iter().map(|id| self.schema.name_of(*id)).collect();
                 tracing::error!(%peer, ?models, "equal vectors with unequal digests");
+            }
+            Event::Pruned { sets, tombstones } => {
+                tracing::info!(sets, tombstones, "what everybody has was pruned");
+            }
+            Event::ReconcileBegun { peer } => {
+                tracing::info!(%peer, "what both have is compared, as the peer's log is not enough");
+            }
+            Event::Reconciled { peer, records, dropped, mended } => {
+                tracing::info!(%peer, records, dropped, mended, "everything that the peer had is here");
             }
             Event::Fork { origin, seq, peer } => {
                 tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");

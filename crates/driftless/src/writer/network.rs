@@ -160,6 +160,7 @@ impl Writer {
         self.roster = roster;
         self.members.replace(&self.roster);
         self.offer_certificates();
+        self.refresh_members();
         self.refresh_routes();
     }
 
