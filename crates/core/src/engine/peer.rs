@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::{DeviceId, Origin, Seq};
 use crate::message::State;
 use crate::page::Cursor;
-use crate::version::{Life, Vector};
+use crate::version::{Life, OwnedHead, Vector};
 
 /// A transfer of an owned lane that this device serves.
 #[derive(Clone, Debug)]
@@ -71,6 +71,11 @@ pub(super) struct Peer {
     pub(super) diverged: bool,
     /// The shared lanes at which that was mended last: not twice at the same.
     pub(super) mended: Option<Vector>,
+    /// Whether digests of device-owned models differed, so that its own lane, of which it is the truth,
+    /// is to be fetched anew.
+    pub(super) lane_differs: bool,
+    /// The head of its own lane at which that was done last.
+    pub(super) lane_mended: Option<OwnedHead>,
     /// When to compare digests.
     pub(super) compare_at: Option<u64>,
     /// The state at which digests were compared last.

@@ -71,16 +71,18 @@ impl Engine {
         }
     }
 
-    /// A peer with equal vectors has other digests.
+    /// A peer with equal vectors has other digests: what differs is to be mended, once.
     pub(super) fn note_divergence<S: Store>(
         &mut self,
         store: &S,
         id: DeviceId,
         differ: &[ModelId],
     ) {
-        let shared = differ.iter().any(|model| !self.is_owned(*model));
+        let owned = differ.iter().filter(|model| self.is_owned(**model)).count();
+        let lane = store.lane(&id).and_then(|lane| lane.exact);
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.diverged = shared && peer.mended.as_ref() != Some(store.vector());
+            peer.diverged = owned < differ.len() && peer.mended.as_ref() != Some(store.vector());
+            peer.lane_differs = owned > 0 && lane.is_some() && peer.lane_mended != lane;
         }
     }
 

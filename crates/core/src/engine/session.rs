@@ -42,7 +42,7 @@ impl Session {
 }
 
 impl Engine {
-    /// Asks for lanes that are further elsewhere.
+    /// Asks for lanes that are further elsewhere, and for those that differ from their owners'.
     pub(super) fn fetch_missing<S: Store>(
         &mut self,
         store: &mut S,
@@ -55,6 +55,13 @@ impl Engine {
                 if best.head(device).is_none_or(|old| old < *head) {
                     best.set(*device, *head);
                 }
+            }
+        }
+        let differ = self.ready().filter(|(_, peer)| peer.lane_differs);
+        let differ: Vec<DeviceId> = differ.map(|(id, _)| *id).collect();
+        for device in differ {
+            if let Some(head) = store.lane(&device).and_then(|lane| lane.exact) {
+                best.set(device, head);
             }
         }
         let mut wanted = Vec::new();
@@ -80,6 +87,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a device's lane is to be fetched anew from it, as digests differ.
+    fn differs(&self, device: &DeviceId) -> bool {
+        self.peers.get(device).is_some_and(|peer| peer.ready && peer.lane_differs)
+    }
+
     /// When a transfer that nobody has covered since then is dropped.
     pub(super) fn uncovered_until(&self, since: u64) -> u64 {
         since.saturating_add(self.config.patience_ms.saturating_mul(UNCOVERED_PATIENCES))
@@ -99,6 +111,9 @@ impl Engine {
     /// Whom to ask for a lane: of those that have more of it than is here and cover what is under
     /// way, one that answers; the owner itself rather than others, as it is certain to be furthest.
     fn server_of<S: Store>(&self, store: &S, device: DeviceId) -> Option<DeviceId> {
+        if self.differs(&device) {
+            return Some(device);
+        }
         let lane = store.lane(&device);
         let exact = lane.and_then(|lane| lane.exact);
         let goal = lane.and_then(|lane| lane.session.as_ref()).map(Session::goal);
@@ -122,7 +137,10 @@ impl Engine {
         let credit = self.config.page_credit;
         self.fetches.insert(device, Fetch { peer, deadline, allowed: credit, again });
         let lane = store.lane(&device).cloned().unwrap_or_default();
-        let pull = OwnedPull { device, exact: lane.exact, session: lane.session, credit };
+        let mut pull = OwnedPull { device, exact: lane.exact, session: lane.session, credit };
+        if self.differs(&device) && !again {
+            (pull.exact, pull.session) = (None, None);
+        }
         self.send(vec![peer], Message::OwnedPull(pull));
     }
 
@@ -153,7 +171,8 @@ impl Engine {
             return Ok(());
         }
         let lane = store.lane(&device).cloned().unwrap_or_default();
-        let Some(session) = next_session(&lane, &page) else {
+        let anew = id == device && self.differs(&device);
+        let Some(session) = next_session(&lane, &page, anew) else {
             self.on_misfit(store, id, &lane, &page, now);
             return Ok(());
         };
@@ -163,10 +182,22 @@ impl Engine {
         if exact {
             self.fetches.remove(&device);
             self.event(Event::LaneExact { device });
+            self.note_mended(device, page.as_of, now);
         } else {
             self.allow_more(id, &page, now);
         }
         Ok(())
+    }
+
+    /// A lane was fetched whole; if that was because digests differ, they are compared once more.
+    fn note_mended(&mut self, device: DeviceId, head: OwnedHead, now: Now) {
+        let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
+        if let Some(peer) = self.peers.get_mut(&device).filter(|peer| peer.lane_differs) {
+            peer.lane_differs = false;
+            peer.lane_mended = Some(head);
+            peer.compared = None;
+            peer.compare_at = Some(compare_at);
+        }
     }
 
     /// A page that does not fit: an old one, or one whose predecessor was lost. For the latter, what
@@ -247,9 +278,11 @@ fn take_page<S: Store>(
 }
 
 /// The session that a page makes of what is held; `None` if the page does not fit.
-fn next_session(lane: &OwnedLane, page: &Page) -> Option<Session> {
+/// With `anew` a full transfer may replace what is held at the same head.
+fn next_session(lane: &OwnedLane, page: &Page, anew: bool) -> Option<Session> {
     let life = page.as_of.life;
-    if lane.exact.is_some_and(|exact| page.as_of <= exact) {
+    let again = |exact: OwnedHead| anew && page.full && page.as_of == exact;
+    if lane.exact.is_some_and(|exact| page.as_of <= exact && !again(exact)) {
         return None;
     }
     if lane.session.as_ref().is_some_and(|session| page.as_of < session.goal()) {

@@ -388,3 +388,36 @@ fn an_owned_lane_from_below_the_floor_is_taken_whole() {
     table.assert_equal(0, 1);
     assert_eq!(table.nodes[1].lane(0).floor, table.nodes[1].exact(0));
 }
+
+/// A lane that is not what its owner has, at the same head, is fetched anew from the owner.
+#[test]
+fn an_owned_lane_that_differs_is_fetched_anew_from_its_owner() {
+    let mut table = Table::with(3, |config| config.page_rows = 2);
+    table.meet(0, 1);
+    table.write(0, |pen| {
+        for name in ["a", "b", "c"] {
+            pen.put(name, "x");
+        }
+    });
+    table.live(3_000);
+    // The head moves at 1 without its rows, as by a fault.
+    table.disconnect(0, 1);
+    table.write(0, |pen| pen.put("d", "x"));
+    let none = driftless_core::page::PageWriter::new(&[]).finish();
+    let head = table.nodes[0].exact(0);
+    let store = &mut table.nodes[1].store;
+    store.apply_delta(&device(0), &none, head).unwrap();
+    store.commit();
+    // Who is not the owner cannot mend it.
+    table.meet(1, 2);
+    table.live(10_000);
+    assert_eq!(table.nodes[2].files(0).len(), 3);
+    table.meet(0, 1);
+    table.meet(0, 2);
+    table.live(20_000);
+    for n in [1, 2] {
+        table.assert_equal(0, n);
+        assert_eq!(table.nodes[n].files(0).len(), 4);
+        assert_eq!(table.nodes[n].lane(0).session, None);
+    }
+}
