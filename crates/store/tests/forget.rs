@@ -229,3 +229,18 @@ fn tombstones_are_forgotten_lane_by_lane() {
     assert_eq!(floor(&store), 2);
     assert_eq!(rows(dir.path(), "library.db", "_tombstone"), 1);
 }
+
+#[test]
+fn the_floor_of_a_lane_does_not_fall_to_the_tombstones_that_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    store.begin().unwrap();
+    for head in [head(1, 1), head(2, 5)] {
+        store.set_own_head(head).unwrap();
+    }
+    let floor = |store: &SqliteStore| store.lane(&device(1)).unwrap().floor;
+    assert_eq!(floor(&store), 5, "a new life restates everything");
+    store.put_owned(ModelId::of("entry"), &key(1), 3, None).unwrap();
+    assert_eq!(store.prune_lane(&device(1), 4).unwrap(), 1);
+    assert_eq!(floor(&store), 5);
+}
