@@ -2,10 +2,13 @@
 //! What each measures, and what bounds it, is told in `docs/performance.md`.
 
 mod backfill;
+mod catch_up;
 mod commit;
+mod crowded;
 mod figure;
 mod gauge;
 mod index;
+mod killed;
 mod merge;
 mod peer;
 mod place;
@@ -48,6 +51,17 @@ const ALL: [Benchmark; 6] = [
     Benchmark { name: "merge", words: "changes of another device", run: merge::run },
 ];
 
+/// These take minutes and a gigabyte of disk: they run only when they are named.
+const LARGE: [Benchmark; 3] = [
+    Benchmark {
+        name: "catch_up",
+        words: "ten missed changes of a large library",
+        run: catch_up::run,
+    },
+    Benchmark { name: "crowded", words: "edits during a backfill of a million", run: crowded::run },
+    Benchmark { name: "killed", words: "a backfill with twenty kills", run: killed::run },
+];
+
 /// Runs the benchmarks. Their processes and directories are gone afterwards, however it ends.
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<Exit, Failure> {
     let chosen = choose(args.name.as_deref())?;
@@ -79,8 +93,8 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<Exit, Failure> {
 
 fn choose(name: Option<&str>) -> Result<Vec<&'static Benchmark>, Failure> {
     let Some(name) = name else { return Ok(ALL.iter().collect()) };
-    let names: Vec<&str> = ALL.iter().map(|benchmark| benchmark.name).collect();
-    match ALL.iter().find(|benchmark| benchmark.name == name) {
+    let names: Vec<&str> = ALL.iter().chain(&LARGE).map(|benchmark| benchmark.name).collect();
+    match ALL.iter().chain(&LARGE).find(|benchmark| benchmark.name == name) {
         Some(benchmark) => Ok(vec![benchmark]),
         None => {
             let text = format!("there is no benchmark {name:?}; there are {}", names.join(", "));

@@ -1,15 +1,17 @@
 //! The other side of [`super::propagation`]: a process that is connected, and tells when it can read
 //! what the other one wrote.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 
 use driftless::rusqlite::{self, Connection, OptionalExtension as _};
-use driftless::{Error, Library};
+use driftless::{Error, Library, WriteTx};
 use driftless_catalog::models;
 use serde_json::json;
 
 use super::gauge::clock;
+use super::rows;
 use crate::failure::{Exit, Failure};
 use crate::fleet::loopback;
 use crate::places::Places;
@@ -21,13 +23,14 @@ pub(super) const COMMAND: &str = "bench-peer";
 /// the newest tag's name, and when it was read.
 pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::io("listening for datagrams", &error);
-    let library = Library::open(&places.dir, &models())?;
+    let library = Arc::new(Library::open(&places.dir, &models())?);
     let changes = library.subscribe();
     library.sync(loopback())?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     let port = socket.local_addr().map_err(failed)?.port();
     std::thread::spawn(move || echo(&socket));
-    std::thread::spawn(end_with_input);
+    let writing = library.clone();
+    std::thread::spawn(move || follow_input(&writing));
     say(&json!({"ready": true, "echo": port}))?;
     for change in changes.filter(|change| change.concerns("tag")) {
         tracing::debug!(?change);
@@ -37,7 +40,8 @@ pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn newest(db: &Connection) -> rusqlite::Result<Option<String>> {
+/// The name of the tag that came last.
+pub(super) fn newest(db: &Connection) -> rusqlite::Result<Option<String>> {
     let mut select = db.prepare_cached("SELECT name FROM tag ORDER BY rowid DESC LIMIT 1")?;
     select.query_row([], |row| row.get(0)).optional()
 }
@@ -56,11 +60,21 @@ fn echo(socket: &UdpSocket) {
     }
 }
 
-/// Whoever started this is gone when its standard input ends, or cannot be read.
-fn end_with_input() {
-    let code = match io::copy(&mut io::stdin().lock(), &mut io::sink()) {
-        Ok(_) => Exit::Done,
-        Err(_) => Exit::Failed,
-    };
-    std::process::exit(code as i32);
+/// Each line of the standard input is the name of a tag to make. Whoever started this is gone when it
+/// ends, or cannot be read.
+fn follow_input(library: &Library) {
+    for line in io::stdin().lock().lines() {
+        let wrote = line.map_err(|error| error.to_string()).and_then(|name| {
+            let write = move |tx: &mut WriteTx<'_>| {
+                let id = tx.new_id();
+                tx.insert(&rows::tag(id, name))
+            };
+            library.write(write).map_err(|error: Error| error.to_string())
+        });
+        if let Err(error) = wrote {
+            tracing::error!(error, "a tag cannot be made");
+            std::process::exit(Exit::Failed as i32);
+        }
+    }
+    std::process::exit(Exit::Done as i32);
 }

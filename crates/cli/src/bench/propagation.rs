@@ -69,7 +69,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
 const ECHO: &str = "a datagram to each and back";
 
 /// What 95 of 100 did not exceed.
-fn high(name: &'static str, words: (&'static str, &'static str), pairs: &[(f64, f64)]) -> Figure {
+pub(super) fn high(
+    name: &'static str,
+    words: (&'static str, &'static str),
+    pairs: &[(f64, f64)],
+) -> Figure {
     let p95 = |values: &mut dyn Iterator<Item = f64>| at(values, 19, 20);
     let value = p95(&mut pairs.iter().map(|pair| pair.0));
     let limit = p95(&mut pairs.iter().map(|pair| pair.1));
@@ -100,16 +104,16 @@ fn measure(library: &Library, peers: &[Peer], count: &mut usize) -> Result<(f64,
     library.write(move |tx| tx.insert(&tag))?;
     let mut last = begun;
     for peer in peers {
-        last = last.max(seen(peer, &name)?);
+        last = last.max(seen(&peer.lines, &name)?);
     }
     std::thread::sleep(PAUSE);
     Ok(((last - begun) * 1e3, echo(peers)? * 1e3))
 }
 
 /// When a device could read the newest tag.
-fn seen(peer: &Peer, name: &str) -> Result<f64, Failure> {
+pub(super) fn seen(lines: &Lines, name: &str) -> Result<f64, Failure> {
     loop {
-        let line = match peer.lines.recv_timeout(PATIENCE) {
+        let line = match lines.recv_timeout(PATIENCE) {
             Ok(line) => line.map_err(|error| Failure::io("listening to a peer", &error))?,
             Err(_) => return Err(Failure::internal(format!("a peer does not see change {name}"))),
         };

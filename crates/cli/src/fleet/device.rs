@@ -1,7 +1,7 @@
 //! A device: a directory, and a process of its own that has it open.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -144,6 +144,15 @@ impl Device {
             Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(self.not_ready("did not start")),
             Err(RecvTimeoutError::Timeout) => Err(self.not_ready("took too long to start")),
         }
+    }
+
+    /// Writes a line to the standard input of the process.
+    pub(crate) fn say(&self, line: &str) -> Result<(), Failure> {
+        let mut daemon = lock(&self.daemon);
+        let input = daemon.as_mut().and_then(|child| child.stdin.as_mut());
+        let input = input.ok_or_else(|| Failure::internal("a process with an input runs"))?;
+        let said = writeln!(input, "{line}").and_then(|()| input.flush());
+        said.map_err(|error| Failure::io(&format!("talking to {}", self.name), &error))
     }
 
     /// The number of the process that runs, if one does.
