@@ -13,13 +13,17 @@ use crate::fleet::Device;
 
 /// What the new device takes in.
 const ENTRIES: u64 = 1_000_000;
+/// The change sets that they are written in, a thousand in each.
+const SETS: u64 = ENTRIES / 1_000;
+/// More than there are: the backfill is over.
+const ALL: u64 = u64::MAX;
 const KILLS: u32 = 20;
 /// A page, which is the most that may have to come again after a kill.
 const PAGE_KIB: f64 = 256.0;
 const PATIENCE: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What twenty kills cost: rows that were there and are gone (none), bytes that came again for each.
+/// What twenty kills cost: change sets that were there and are gone (none), bytes that came again for each.
 /// What comes is counted where it arrives, kill by kill, and set against what a device received that
 /// nobody disturbed.
 pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
@@ -33,12 +37,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     joiner.up()?;
     let (mut received, mut before, mut kills) = (0, 0, 0);
     let begun = Instant::now();
-    while kills < KILLS && before < ENTRIES {
-        bench.tell(&format!("{kills} kills, {before} entries are there"))?;
-        // So much more has to come before the next one: a twentieth, and a little of no order.
-        let jitter = u64::from(begun.elapsed().subsec_micros()) % (ENTRIES / 100);
-        let at = before + ENTRIES / 30 + jitter;
-        before = grown(&joiner, at.min(ENTRIES))?;
+    while kills < KILLS && before < ALL {
+        bench.tell(&format!("{kills} kills, {before} change sets are there"))?;
+        // So many more have to come before the next one: a thirtieth, and some of no order.
+        let jitter = u64::from(begun.elapsed().subsec_micros()) % (SETS / 100);
+        before = grown(&joiner, before + SETS / 30 + jitter)?;
         kills += 1;
         if kills % 2 == 0 {
             received += received_by(&joiner)?;
@@ -48,18 +51,18 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
             server.kill();
             server.up()?;
         }
-        let after = entries(&joiner.status()?);
+        let after = grown(&joiner, 1)?;
         if after < before {
-            let text = format!("{before} entries were there before a kill, {after} after it");
+            let text = format!("{before} change sets were there before a kill, {after} after it");
             return Err(Failure::internal(text));
         }
     }
-    grown(&joiner, ENTRIES)?;
+    grown(&joiner, ALL)?;
     received += received_by(&joiner)?;
     joiner.kill();
     calm.join(&server.ticket()?)?;
     calm.up()?;
-    grown(&calm, ENTRIES)?;
+    grown(&calm, ALL)?;
     let undisturbed = received_by(&calm)?;
     #[expect(clippy::cast_precision_loss, reason = "some hundred millions at most")]
     let kib = received.saturating_sub(undisturbed) as f64 / 1_024.0 / f64::from(kills);
@@ -70,23 +73,26 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     Ok(vec![again, Figure::of(("killed_times", "kills"), words, &[kills])])
 }
 
-/// Waits until a device has so many entries.
+/// Waits until so many change sets of the entries have come to a device.
 fn grown(device: &Device, to: u64) -> Result<u64, Failure> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let there = entries(&device.status()?);
+        let there = come(&device.status()?);
         if there >= to {
             return Ok(there);
         }
         if Instant::now() > deadline {
-            return Err(Failure::internal(format!("{there} of {to} entries are there, no more")));
+            return Err(Failure::internal(format!("{there} change sets are there, no more")));
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-fn entries(status: &StatusReport) -> u64 {
-    status.counts.get("entry").copied().unwrap_or(0)
+/// How many have come, or all.
+fn come(status: &StatusReport) -> u64 {
+    let entries = status.counts.get("entry").copied().unwrap_or(0);
+    let fill = status.backfill.as_ref().map_or(0, |fill| fill.done);
+    if entries >= ENTRIES { ALL } else { fill }
 }
 
 /// Bytes of frames that the process has received since it began.
