@@ -52,6 +52,8 @@ impl World {
             }
             (Kind::Prune, _) => self.post(i, Input::Prune),
             (Kind::LoseLog, _) => self.lose_log(i)?,
+            (Kind::Years, _) => self.sleep(i, rng)?,
+            (Kind::Evict, _) => self.evict(i, &links, rng),
             (Kind::Leave, _) => self.leave(i)?,
             (Kind::Probe, _) => self.post(i, Input::Probe(rng.draw())),
             (Kind::Verify, Some(link)) => {
@@ -62,6 +64,34 @@ impl World {
             (Kind::Cut | Kind::CutOneWay | Kind::Break | Kind::Flap | Kind::Verify, None) => {}
         }
         Ok(())
+    }
+
+    /// A replica is down for longer than the short retentions, and the others prune meanwhile.
+    fn sleep(&mut self, i: usize, rng: &mut Rng) -> Result<(), Violation> {
+        self.count("away for years");
+        self.crash(i)?;
+        let until = self.now + rng.between(60_000, 400_000);
+        self.replicas[i].sleeps_until = until;
+        self.schedule(until, Event::Start(i));
+        for j in (0..self.replicas.len()).filter(|j| *j != i) {
+            self.schedule(self.now + 40_000, Event::Prune(j));
+        }
+        Ok(())
+    }
+
+    /// A replica is cut off, and not waited for any more. It comes back, and is evicted still.
+    fn evict(&mut self, i: usize, links: &[LinkId], rng: &mut Rng) {
+        let others = self.members().into_iter().filter(|j| self.replicas[*j].born && *j != i);
+        if others.filter(|j| !self.replicas[*j].evicted).count() < 2 {
+            return;
+        }
+        self.count("evicted");
+        self.replicas[i].evicted = true;
+        self.isolate(links, rng);
+        self.tell_members();
+        for j in (0..self.replicas.len()).filter(|j| *j != i) {
+            self.schedule(self.now + 1_000, Event::Prune(j));
+        }
     }
 
     /// A replica goes down, and starts again without its log.

@@ -1,11 +1,12 @@
 //! The store as a replica's engine sees it: a [`Base`], with a bug if so wanted.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use driftless_core::change::ChangeSet;
 use driftless_core::clock::Hlc;
 use driftless_core::digest::{Digest, Digests};
-use driftless_core::id::{DeviceId, Dot, RecordKey, Seq};
+use driftless_core::id::{DeviceId, Dot, Origin, RecordKey, Seq};
 use driftless_core::mem::MemStore;
 use driftless_core::merge::Lost;
 use driftless_core::page::{Cursor, PageModel, PageReader, PageWriter};
@@ -61,12 +62,39 @@ pub(crate) struct BenchStore {
     local: bool,
     digests: Digests,
     tally: Counts,
+    /// What was forgotten since the checkers looked.
+    pruned: Pruned,
+    /// What a bug works with.
+    scratch: Scratch,
+}
+
+/// What a replica has forgotten on purpose.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pruned {
+    /// Of the log.
+    pub(crate) log: Floors,
+    /// Tombstones of lanes.
+    pub(crate) lanes: BTreeMap<DeviceId, Seq>,
+}
+
+/// What bugs remember.
+#[derive(Default)]
+struct Scratch {
+    /// The store before the last local commit.
+    before: Option<Box<MemStore>>,
+    /// What is shown instead of the vector while a change set is sealed.
+    sealing: Option<Vector>,
+    /// What the peer of a reconcile has.
+    theirs: BTreeMap<(ModelId, RecordKey), Record>,
+    /// What is shown instead of the floors.
+    floors: Option<Floors>,
 }
 
 impl BenchStore {
     pub(crate) fn new(base: Base, bug: Option<Bug>) -> Self {
         let (digests, tally) = (Digests::new(), Counts::new());
-        Self { base, bug, calls: 0, local: false, digests, tally }
+        let (pruned, scratch) = (Pruned::default(), Scratch::default());
+        Self { base, bug, calls: 0, local: false, digests, tally, pruned, scratch }
     }
 
     /// The reference store; `None` if there is another one.
@@ -118,6 +146,28 @@ impl BenchStore {
     /// Tells whether what follows is a local write.
     pub(crate) fn set_local(&mut self, local: bool) {
         self.local = local;
+        if local
+            && self.has(Bug::ReusedSeq)
+            && let Base::Memory { mem, .. } = &self.base
+        {
+            let mut before = mem.clone();
+            before.rollback();
+            self.scratch.before = Some(before);
+        }
+    }
+
+    /// Tells whether what follows seals a change set of `origin`.
+    pub(crate) fn set_sealing(&mut self, origin: Option<Origin>) {
+        self.scratch.sealing = None;
+        if let Some(origin) = origin.filter(|_| self.has(Bug::NoNeeds)) {
+            let head = self.vector().head(&origin);
+            self.scratch.sealing = Some(head.into_iter().map(|head| (origin, head)).collect());
+        }
+    }
+
+    /// What was forgotten on purpose since this was asked last.
+    pub(crate) fn take_pruned(&mut self) -> Pruned {
+        std::mem::take(&mut self.pruned)
     }
 
     /// Begins a batch, which may be relaxed: visible before it is durable.
@@ -148,6 +198,11 @@ impl BenchStore {
     /// The process dies.
     pub(crate) fn crash(&mut self) -> Done {
         self.base.crash()?;
+        if let (Base::Memory { mem, .. }, Some(before)) =
+            (&mut self.base, self.scratch.before.take())
+        {
+            *mem = before;
+        }
         self.read_digests();
         Ok(())
     }
@@ -231,6 +286,20 @@ fn last_comers(before: &Record, after: &Record) -> Record {
     record
 }
 
+/// A record with everything that either has.
+fn keep_all(record: &mut Record, ours: &Record) {
+    record.lives.extend(&ours.lives);
+    for (field, versions) in &ours.fields {
+        let there = record.fields.entry(*field).or_default();
+        for version in versions {
+            if there.iter().all(|other| other.dot != version.dot) {
+                there.push(version.clone());
+            }
+        }
+        there.sort_by_key(|version| version.dot);
+    }
+}
+
 impl Store for BenchStore {
     type Error = StoreError;
 
@@ -247,6 +316,9 @@ impl Store for BenchStore {
     }
 
     fn vector(&self) -> &Vector {
+        if let Some(sealing) = &self.scratch.sealing {
+            return sealing;
+        }
         read!(self, store => store.vector())
     }
 
@@ -266,7 +338,9 @@ impl Store for BenchStore {
         if !self.local && self.has(Bug::IgnoredDelete) && !record.is_alive() {
             return Ok(());
         }
-        if self.has(Bug::LastComerWins) {
+        if let Some(theirs) = self.scratch.theirs.remove(&(model, key.clone())) {
+            base!(self, store => store.put_record(model, key, &theirs))?;
+        } else if self.has(Bug::LastComerWins) {
             let before = base!(self, store => store.record(model, key))?;
             base!(self, store => store.put_record(model, key, &last_comers(&before, record)))?;
         } else {
@@ -391,15 +465,34 @@ impl Store for BenchStore {
     }
 
     fn floors(&self) -> &Floors {
+        if let Some(floors) = &self.scratch.floors {
+            return floors;
+        }
         read!(self, store => store.floors())
     }
 
     fn prune_log(&mut self, upto: &Floors) -> Done<u64> {
+        let mut upto = upto.clone();
+        if self.has(Bug::PrunedEarly) {
+            upto = self.vector().iter().map(|(origin, head)| (*origin, head.seq)).collect();
+        }
+        let upto = &upto;
+        for (origin, seq) in upto {
+            let pruned = self.pruned.log.entry(*origin).or_default();
+            *pruned = (*pruned).max(*seq);
+        }
         base!(self, store => store.prune_log(upto))
     }
 
     fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Done<u64> {
-        base!(self, store => store.prune_lane(device, upto))
+        let head = self.lane(device).and_then(|lane| lane.exact).map_or(0, |head| head.seq);
+        let upto = if self.has(Bug::EarlyTombstones) { head } else { upto };
+        let gone = base!(self, store => store.prune_lane(device, upto))?;
+        if gone > 0 {
+            let pruned = self.pruned.lanes.entry(*device).or_default();
+            *pruned = (*pruned).max(upto);
+        }
+        Ok(gone)
     }
 
     fn pin(&mut self, peer: DeviceId) -> Done<Pinned> {
@@ -468,14 +561,28 @@ impl Store for BenchStore {
         after: Option<&(ModelId, RecordKey)>,
         max: usize,
     ) -> Done<Vec<(ModelId, RecordKey, Record)>> {
-        base!(self, store => store.mirrored(after, max))
+        let mut page = base!(self, store => store.mirrored(after, max))?;
+        for (model, key, record) in &mut page {
+            if self.has(Bug::DeadDotsKept) {
+                let ours = self.record(*model, key)?;
+                keep_all(record, &ours);
+            }
+            if self.has(Bug::UnseenDotsDropped) {
+                self.scratch.theirs.insert((*model, key.clone()), record.clone());
+            }
+        }
+        Ok(page)
     }
 
     fn clear_mirror(&mut self) -> Done {
+        self.scratch.theirs.clear();
         base!(self, store => store.clear_mirror())
     }
 
     fn adopt(&mut self, vector: &Vector) -> Done {
+        if self.has(Bug::FloorNotRaised) {
+            self.scratch.floors = Some(self.floors().clone());
+        }
         base!(self, store => store.adopt(vector))
     }
 }

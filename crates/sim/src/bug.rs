@@ -27,11 +27,25 @@ pub enum Bug {
     HoleInLog,
     /// The digest of some rows is not kept.
     StaleDigest,
+    /// The log is pruned of what a member has not acknowledged.
+    PrunedEarly,
+    /// Tombstones go before every member has them.
+    EarlyTombstones,
+    /// A crash takes the last local commit, and its seq is used again.
+    ReusedSeq,
+    /// Change sets do not say what they build on, so they are applied without it.
+    NoNeeds,
+    /// A reconcile keeps dots that are dead at the peer.
+    DeadDotsKept,
+    /// A reconcile drops dots that the peer has not seen.
+    UnseenDotsDropped,
+    /// The floor is not raised after a reconcile.
+    FloorNotRaised,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AcknowledgeBeforeCommit,
         Bug::ReversedStamps,
         Bug::SkippedRange,
@@ -44,5 +58,12 @@ impl Bug {
         Bug::IgnoredDelete,
         Bug::HoleInLog,
         Bug::StaleDigest,
+        Bug::PrunedEarly,
+        Bug::EarlyTombstones,
+        Bug::ReusedSeq,
+        Bug::NoNeeds,
+        Bug::DeadDotsKept,
+        Bug::UnseenDotsDropped,
+        Bug::FloorNotRaised,
     ];
 }

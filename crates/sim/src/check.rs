@@ -361,7 +361,12 @@ impl World {
         let first = self.checker.states.entry(hash_of(state));
         let (j, theirs, sums) = first.or_insert_with(|| (i, dump, digests.clone()));
         if *theirs != dump || sums != digests {
-            let what = format!("{i} and {j} have equal states and differ");
+            let j = *j;
+            let part = if *theirs == dump { "digests" } else { "data" };
+            // Whichever of them is not what the ledger says tells more.
+            let wrong = [i, j].map(|one| self.check_fold(one).err().map(|found| found.what));
+            let wrong = wrong.into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let what = format!("{i} and {j} have equal states and differ in {part}. {wrong}");
             return Err(self.violation(Rule::Equal, what));
         }
         Ok(())

@@ -42,6 +42,10 @@ pub enum Fault {
     Stop,
     /// Devices are added while the others run.
     Late,
+    /// Devices are down for longer than what is kept for them, and come back.
+    Years,
+    /// Devices are cut off and evicted, and come back.
+    Evict,
     /// Devices go and never come back.
     Leave,
     /// Devices do not know all models.
@@ -54,7 +58,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, with their names.
-    pub const ALL: [(Fault, &'static str); 22] = [
+    pub const ALL: [(Fault, &'static str); 24] = [
         (Fault::Loss, "loss"),
         (Fault::Repeats, "repeats"),
         (Fault::Reorder, "reorder"),
@@ -73,6 +77,8 @@ impl Fault {
         (Fault::Step, "step"),
         (Fault::Stop, "stop"),
         (Fault::Late, "late"),
+        (Fault::Years, "years"),
+        (Fault::Evict, "evict"),
         (Fault::Leave, "leave"),
         (Fault::Versions, "versions"),
         (Fault::Settings, "settings"),

@@ -32,8 +32,10 @@ impl World {
         }
         for i in 0..self.replicas.len() {
             self.replicas[i].fate = None;
+            self.replicas[i].evicted = false;
             self.start(i)?;
         }
+        self.tell_members();
         Ok(())
     }
 

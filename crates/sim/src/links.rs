@@ -1,11 +1,13 @@
 //! Connections: how they come to stand, break, and are made again.
 
+use std::collections::BTreeMap;
+
 use driftless_core::engine::{Effect, Event as Told, Input};
 use driftless_core::id::DeviceId;
 use driftless_core::message::Message;
 
 use crate::network::{Frame, LinkId, Side, link_of, replica_at};
-use crate::replica::EPOCH_MS;
+use crate::replica::{EPOCH_MS, Replica};
 use crate::violation::{Rule, Violation};
 use crate::world::{Event, World};
 
@@ -14,14 +16,19 @@ const DEAD_AFTER_MS: u64 = 5_000;
 
 impl World {
     pub(crate) fn start(&mut self, i: usize) -> Result<(), Violation> {
-        if self.replicas[i].gone || self.replicas[i].is_up() {
+        let sleeps = self.replicas[i].sleeps_until > self.now && !self.calm;
+        if self.replicas[i].gone || self.replicas[i].is_up() || sleeps {
             return Ok(());
         }
-        let members = self.replicas.iter().filter(|replica| !replica.gone);
-        let members = members.map(|replica| (replica.id, EPOCH_MS)).collect();
+        let joins = !self.replicas[i].born;
         let started = self.replicas[i].start(self.now);
         started.map_err(|error| self.store_failed(i, &error))?;
-        self.post(i, Input::Members(members));
+        if joins {
+            self.replicas[i].since = self.now;
+            self.tell_members();
+        } else {
+            self.tell_member(i);
+        }
         self.trace.note(&[self.now, 1, i as u64]);
         self.trace.line(self.now, || format!("{i} starts"));
         self.check_after(i, &[])?;
@@ -30,6 +37,22 @@ impl World {
             self.schedule(self.now + pause, Event::Dial(link));
         }
         Ok(())
+    }
+
+    /// Tells everybody who is to be waited for.
+    pub(crate) fn tell_members(&mut self) {
+        for i in 0..self.replicas.len() {
+            self.tell_member(i);
+        }
+    }
+
+    /// Tells one replica who is to be waited for: the members, but those that were evicted.
+    fn tell_member(&mut self, i: usize) {
+        let counts = |replica: &&Replica| replica.born && !replica.gone && !replica.evicted;
+        let members = self.replicas.iter().filter(counts);
+        let members: BTreeMap<DeviceId, u64> =
+            members.map(|replica| (replica.id, EPOCH_MS + replica.since)).collect();
+        self.post(i, Input::Members(members));
     }
 
     pub(crate) fn dial(&mut self, id: LinkId) {
@@ -192,14 +215,33 @@ impl World {
             Told::LaneExact { .. } => self.count("lane exact"),
             Told::Met { .. } => self.count("met"),
             Told::Pruned { .. } => self.count("pruned"),
-            Told::ReconcileBegun { .. } => self.count("reconcile: begun"),
-            Told::Reconciled { dropped, .. } => {
+            Told::ReconcileBegun { peer } => {
+                self.count("reconcile: begun");
+                if self.replicas[i].tried.replace(peer).is_some_and(|tried| tried != peer) {
+                    self.count("reconcile: goes on with another peer");
+                }
+                let replica = &mut self.replicas[i];
+                replica.reconciling = Some(peer);
+                replica.joins = replica.durable.shared.is_empty();
+            }
+            Told::Reconciled { dropped, mended, .. } => {
                 self.count("reconcile: done");
+                if mended {
+                    let what = format!("{i} had other digests than a peer with equal vectors");
+                    return Err(self.violation(Rule::Equal, what));
+                }
+                if self.replicas[i].joins {
+                    self.count("reconcile: a joiner came in");
+                }
+                (self.replicas[i].reconciling, self.replicas[i].tried) = (None, None);
                 if dropped > 0 {
                     self.count("reconcile: dead dots dropped");
                 }
             }
-            Told::ReconcileAbandoned { .. } => self.count("reconcile: abandoned"),
+            Told::ReconcileAbandoned { .. } => {
+                self.count("reconcile: abandoned");
+                self.replicas[i].reconciling = None;
+            }
             Told::PeerState { .. } | Told::Changed { .. } => {}
         }
         Ok(())

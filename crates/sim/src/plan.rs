@@ -98,6 +98,10 @@ pub enum Kind {
     Clock,
     /// A wall clock stands still for a while.
     StopClock,
+    /// A replica is down for longer than short retentions.
+    Years,
+    /// A replica is cut off and evicted; the others prune; it comes back.
+    Evict,
     /// A replica leaves for ever.
     Leave,
     /// A replica asks the others for their states.
@@ -127,6 +131,8 @@ impl Kind {
             Kind::Flap => Some(Fault::Flap),
             Kind::Clock => Some(Fault::Step),
             Kind::StopClock => Some(Fault::Stop),
+            Kind::Years => Some(Fault::Years),
+            Kind::Evict => Some(Fault::Evict),
             Kind::Leave => Some(Fault::Leave),
         }
     }
@@ -220,6 +226,8 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
             (Kind::Clock, 1),
             (Kind::StopClock, 1),
             (Kind::LoseLog, 1),
+            (Kind::Years, 1),
+            (Kind::Evict, 1),
         ];
         for (kind, weight) in faults {
             if rng.chance(70) {

@@ -1,6 +1,6 @@
 //! One simulated replica: the real engine over the reference store, with clocks of its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use driftless_core::clock::Hlc;
@@ -43,6 +43,21 @@ pub(crate) struct Replica {
     /// `None` while the replica is down.
     pub(crate) engine: Option<Engine>,
     pub(crate) born: bool,
+    /// Since when it is a member, on the world's clock.
+    pub(crate) since: u64,
+    /// Whether the others do not wait for it any more.
+    pub(crate) evicted: bool,
+    /// Until when it stays down.
+    pub(crate) sleeps_until: u64,
+    /// When it last learned what a peer holds, on its own wall clock, since it was started.
+    pub(crate) heard: BTreeMap<DeviceId, u64>,
+    /// Whom it was told to wait for, and since when those are members.
+    pub(crate) members: BTreeMap<DeviceId, u64>,
+    /// With whom it compares its shared lanes, and with whom it did last, without coming to an end.
+    pub(crate) reconciling: Option<DeviceId>,
+    pub(crate) tried: Option<DeviceId>,
+    /// Whether it held nothing when it began to.
+    pub(crate) joins: bool,
     pub(crate) gone: bool,
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) wishes: VecDeque<Wish>,
@@ -109,6 +124,14 @@ impl Replica {
             member,
             engine: None,
             born: false,
+            since: 0,
+            evicted: false,
+            sleeps_until: 0,
+            heard: BTreeMap::new(),
+            members: BTreeMap::new(),
+            reconciling: None,
+            tried: None,
+            joins: false,
             gone: false,
             inbox: VecDeque::new(),
             wishes: VecDeque::new(),
@@ -174,6 +197,8 @@ impl Replica {
     pub(crate) fn crash(&mut self) -> Result<(), StoreError> {
         self.engine = None;
         self.held.clear();
+        self.heard.clear();
+        self.reconciling = None;
         self.inbox.clear();
         self.wishes.clear();
         self.timer_at = None;
@@ -272,7 +297,9 @@ impl Replica {
             drop(tx);
             return Ok(None);
         }
+        self.store.set_sealing(Some(engine.shared_origin()));
         let committed = engine.finish_local(&mut self.store, tx);
+        self.store.set_sealing(None);
         Ok(committed.map_err(|error| error.to_string())?.shared)
     }
 }

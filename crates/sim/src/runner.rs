@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use driftless_sim::base::StoreKind;
+use driftless_sim::faults::Faults;
 use driftless_sim::plan::{Plan, Setup};
+use driftless_sim::rare::{ENOUGH, never};
 use driftless_sim::shrink::shrink;
 use driftless_sim::violation::Violation;
 use driftless_sim::world::{Counts, Report, run};
@@ -118,7 +120,7 @@ fn report(options: &RunOptions, board: &Board) -> ExitCode {
     let rate = rate(done, board.began);
     let Some((seed, failure)) = failed.first_key_value() else {
         println!("{done} seeds without a violation, {rate} a minute");
-        return ExitCode::SUCCESS;
+        return check_rare(options, board, done);
     };
     println!("commit {}", commit());
     match failure {
@@ -138,6 +140,18 @@ fn report(options: &RunOptions, board: &Board) -> ExitCode {
     };
     let with = format!("{devices}{store} --faults {}", options.faults);
     println!("to replay: driftless-sim run --seeds {seed}..{}{with} --trace", seed + 1);
+    ExitCode::FAILURE
+}
+
+/// Over enough seeds everything rare must have happened.
+fn check_rare(options: &RunOptions, board: &Board, done: u64) -> ExitCode {
+    let counts = board.counts.lock().expect("no worker panicked");
+    let never = never(&counts);
+    let wanted = options.setup.devices.is_none() && options.setup.faults == Faults::all();
+    if never.is_empty() || !wanted || done < ENOUGH {
+        return ExitCode::SUCCESS;
+    }
+    println!("these never happened, so the run shows nothing of them: {}", never.join(", "));
     ExitCode::FAILURE
 }
 

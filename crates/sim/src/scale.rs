@@ -163,6 +163,7 @@ fn heal_halves(world: &mut World, changes: usize) -> Result<Spread, Violation> {
     world.following = Following { hops: known.hops, ..Following::default() };
     let began = world.now;
     world.run_until_everywhere(&dots)?;
+    world.run_until(world.now + 2_000)?;
     Ok(world.spread(&dots, |_| began))
 }
 

@@ -60,9 +60,11 @@ impl World {
             done.map_err(|what| self.violation(Rule::Write, what))?;
         }
         let relaxed = wishes.is_empty() && self.rng.chance(self.plan.relaxed) && !self.calm;
+        let heard = self.before_batch(i, &inputs);
         let done = self.replicas[i].run(inputs, wishes, (self.plan.given_up, relaxed), self.now);
         let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
         self.meet_fate(i, batch, relaxed)?;
+        self.after_batch(i, heard)?;
         self.check_busy(i, idle)?;
         let replica = &self.replicas[i];
         if !replica.inbox.is_empty() || !replica.wishes.is_empty() {
@@ -201,6 +203,13 @@ impl World {
     pub(crate) fn crash(&mut self, i: usize) -> Result<(), Violation> {
         self.trace.note(&[self.now, 3, i as u64]);
         self.trace.line(self.now, || format!("{i} crashes"));
+        if self.replicas[i].reconciling.is_some() {
+            self.count("reconcile: the asking side crashes");
+        }
+        let id = self.replicas[i].id;
+        if self.replicas.iter().any(|replica| replica.reconciling == Some(id)) {
+            self.count("reconcile: the serving side crashes");
+        }
         self.hang_up(i);
         let crashed = self.replicas[i].crash();
         crashed.map_err(|error| self.store_failed(i, &error))?;

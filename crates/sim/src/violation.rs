@@ -13,6 +13,8 @@ pub enum Rule {
     Own,
     /// Nothing is told or taken for acknowledged that is not durable.
     Durable,
+    /// Nothing is forgotten that a member lacks.
+    Pruned,
     /// Equal states are equal, byte for byte, and so are their digests.
     Equal,
     /// Kept digests are those of the rows.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use driftless_core::engine::Input;
 use driftless_core::id::{DeviceId, LibraryId};
-use driftless_core::message::Envelope;
+use driftless_core::message::{Envelope, Message};
+use driftless_core::store::Store;
 use driftless_store::StoreError;
 
 use crate::check::Checker;
@@ -38,6 +39,8 @@ pub(crate) enum Event {
     Down(LinkId, Side, u64),
     /// A connection over which nothing came is given up.
     Dead(LinkId, u64),
+    /// A replica prunes.
+    Prune(usize),
     /// A connection breaks.
     Break(LinkId),
     /// What a replica made visible is made durable.
@@ -202,6 +205,7 @@ impl World {
             Event::Up(link, side, connection) => self.up(link, side, connection),
             Event::Down(link, side, connection) => self.down(link, side, connection),
             Event::Dead(link, connection) => self.dead(link, connection),
+            Event::Prune(i) => self.post(i, Input::Prune),
             Event::Break(link) => self.break_link(link),
             Event::Sync(i) => self.sync(i)?,
             Event::Frame(frame) => self.arrive(frame)?,
@@ -234,6 +238,16 @@ impl World {
         }
         self.trace.note(&[self.now, to as u64]);
         self.trace.mix(&frame.bytes);
+        if let Message::Page(page) = &envelope.message
+            && page.full
+            && !page.goes_on
+            && let Some(session) =
+                self.replicas[to].store.lane(&page.device).and_then(|lane| lane.session.as_ref())
+            && session.full
+            && session.life == page.as_of.life
+        {
+            self.count("session: a full one begun anew");
+        }
         self.follow_arrived(sender, to, &envelope.message);
         self.post(to, Input::Message(from, envelope.message));
         Ok(())

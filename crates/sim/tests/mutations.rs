@@ -7,7 +7,7 @@ use driftless_sim::violation::Rule;
 use driftless_sim::world::run;
 
 /// Within how many seeds each bug is found.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 100;
 
 /// The promise that the bug breaks in the first run that shows it.
 fn found(bug: Bug) -> Option<(u64, Rule)> {
@@ -87,6 +87,41 @@ fn a_digest_that_is_not_kept_is_found() {
 }
 
 #[test]
+fn a_log_that_is_pruned_early_is_found() {
+    must_be_found(Bug::PrunedEarly, &[Rule::Pruned]);
+}
+
+#[test]
+fn tombstones_that_go_early_are_found() {
+    must_be_found(Bug::EarlyTombstones, &[Rule::Pruned]);
+}
+
+#[test]
+fn a_seq_that_is_used_again_is_found() {
+    must_be_found(Bug::ReusedSeq, &[Rule::Grows, Rule::Own]);
+}
+
+#[test]
+fn change_sets_without_needs_are_found() {
+    must_be_found(Bug::NoNeeds, &[Rule::Closed, Rule::Peace]);
+}
+
+#[test]
+fn dead_dots_that_a_reconcile_keeps_are_found() {
+    must_be_found(Bug::DeadDotsKept, &[Rule::Equal, Rule::Fold]);
+}
+
+#[test]
+fn unseen_dots_that_a_reconcile_drops_are_found() {
+    must_be_found(Bug::UnseenDotsDropped, &[Rule::Equal, Rule::Fold]);
+}
+
+#[test]
+fn a_floor_that_is_not_raised_is_found() {
+    must_be_found(Bug::FloorNotRaised, &[Rule::Converges]);
+}
+
+#[test]
 fn no_bug_is_forgotten_here() {
-    assert_eq!(Bug::ALL.len(), 12, "each bug has a test above");
+    assert_eq!(Bug::ALL.len(), 19, "each bug has a test above");
 }
