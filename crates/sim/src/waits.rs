@@ -22,6 +22,8 @@ pub(crate) struct Before {
     heard: Vec<DeviceId>,
     /// Peers with whom a connection stands all the time.
     connected: BTreeSet<DeviceId>,
+    /// Whom it was told to wait for before.
+    members: BTreeSet<DeviceId>,
 }
 
 impl World {
@@ -29,6 +31,7 @@ impl World {
     pub(crate) fn before_batch(&mut self, i: usize, inputs: &[Input]) -> Before {
         let mut connected = self.known_peers(i);
         let mut heard = Vec::new();
+        let members = self.replicas[i].members.keys().copied().collect();
         for input in inputs {
             match input {
                 Input::Connected(peer) | Input::Disconnected(peer) => {
@@ -39,7 +42,7 @@ impl World {
                 _ => {}
             }
         }
-        Before { heard, connected }
+        Before { heard, connected, members }
     }
 
     fn known_peers(&self, i: usize) -> BTreeSet<DeviceId> {
@@ -56,7 +59,9 @@ impl World {
         let replica = &self.replicas[i];
         // A crash forgets what was heard, and a batch that failed heard nothing.
         if replica.is_up() {
-            for device in replica.members.keys().filter(|device| **device != replica.id) {
+            let told = |device: &&DeviceId| before.members.contains(*device);
+            let others = replica.members.keys().filter(|device| **device != replica.id);
+            for device in others.filter(told) {
                 if connected.contains(device) || self.was_heard(i, device) {
                     self.check_forgotten(i, device, &pruned)?;
                 }

@@ -19,6 +19,7 @@ use super::{Engine, Event, Now};
 use crate::codec::CodecError;
 use crate::digest::Digests;
 use crate::id::{DeviceId, Dot, Origin, RecordKey, Seq};
+use crate::limits::MAX_KEY_BYTES;
 use crate::merge::{self, Absence};
 use crate::message::{Answer, Ask, Message};
 use crate::record::Record;
@@ -225,7 +226,7 @@ impl Engine {
                     self.give_up_reconcile(id, now);
                     return Ok(());
                 }
-                let models = self.models_to_compare(store, &pinned);
+                let models = self.models_to_compare(store, &pinned)?;
                 begin(&mut reconcile, pinned, models)
             }
             (
@@ -265,9 +266,14 @@ impl Engine {
 
     /// The models of which something differs, with how much the peer has of them and how much of that
     /// goes into a bucket.
-    fn models_to_compare<S: Store>(&self, store: &S, pinned: &Pinned) -> Vec<(ModelId, u64, u64)> {
-        let mut models: Vec<ModelId> =
-            pinned.digests.keys().chain(store.digests().keys()).copied().collect();
+    fn models_to_compare<S: Store>(
+        &self,
+        store: &mut S,
+        pinned: &Pinned,
+    ) -> Result<Vec<(ModelId, u64, u64)>, S::Error> {
+        // What an earlier session brought may be of a model that neither side has records of.
+        let mut models = mirrored_models(store)?;
+        models.extend(pinned.digests.keys().chain(store.digests().keys()));
         models.sort_unstable();
         models.dedup();
         let of =
@@ -280,7 +286,7 @@ impl Engine {
         let sized = models
             .into_iter()
             .map(|model| (model, of(&pinned.digests, model).rows, self.config.bucket_rows));
-        sized.collect()
+        Ok(sized.collect())
     }
 
     /// Everything was compared.
@@ -364,6 +370,19 @@ fn forked(ours: &Vector, theirs: &Vector) -> Option<(Origin, Seq)> {
         (other.seq == head.seq && other.hash != head.hash).then_some((*origin, head.seq))
     };
     ours.iter().find_map(differs)
+}
+
+/// The models of the records in the mirror.
+fn mirrored_models<S: Store>(store: &mut S) -> Result<Vec<ModelId>, S::Error> {
+    let last_key = RecordKey::new(&[u8::MAX; MAX_KEY_BYTES]);
+    let mut models: Vec<ModelId> = Vec::new();
+    let mut after = None;
+    while let Some((model, key, _)) = store.mirrored(after.as_ref(), 1)?.pop() {
+        models.push(model);
+        after = Some((model, last_key.clone().unwrap_or(key)));
+    }
+    models.dedup();
+    Ok(models)
 }
 
 /// How many dots of a record are not in it any more.

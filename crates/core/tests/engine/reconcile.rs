@@ -273,6 +273,44 @@ fn a_reconcile_goes_on_with_another_peer_and_fetches_nothing_twice() {
     assert!(pages + more <= 20 + 2, "{pages} pages and {more} more for forty records");
 }
 
+/// What the first peer brought is of a model of which neither the second one nor the asker has
+/// anything: it must be compared all the same.
+#[test]
+fn what_an_earlier_peer_brought_is_not_taken_for_what_a_later_one_has() {
+    let mut table = Table::with(3, |config| {
+        config.batch_bytes = 300;
+        config.bucket_rows = 8;
+        config.fine_rows = 2;
+    });
+    table.members(&[0], &[0]);
+    table.write(0, |pen| pen.create("gone", "x"));
+    table.write(0, |pen| pen.delete("gone"));
+    table.prune(0);
+    table.meet(0, 1);
+    table.live(3_000);
+    assert_eq!(table.nodes[0].state(), table.nodes[1].state());
+    table.disconnect(0, 1);
+    for i in 0..40 {
+        table.write(0, |pen| pen.create(&format!("n{i:02}"), "x"));
+    }
+    table.prune(0);
+    table.connect(0, 2);
+    while !table.nodes[2].store.has_mirror() {
+        let flight = table.queue.pop_front().unwrap();
+        table.say(flight.from, flight.to, &flight.message);
+    }
+    table.disconnect(0, 2);
+    table.restart(2);
+    table.meet(1, 2);
+    table.live(10_000);
+    assert_eq!(table.nodes[1].state(), table.nodes[2].state());
+    assert_eq!(table.nodes[2].note("n00"), None, "its change set is not in the vector");
+    table.meet(0, 2);
+    table.live(10_000);
+    table.assert_equal(0, 2);
+    assert_eq!(table.nodes[2].note("n39").as_deref(), Some("x"));
+}
+
 #[test]
 fn lost_questions_and_answers_are_asked_again() {
     let mut table = two();
