@@ -60,7 +60,6 @@ CREATE TABLE _local (
 CREATE TABLE _mirror (
     model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
     PRIMARY KEY (model, key)) STRICT;
-CREATE INDEX \"_ix_unknown_shared\" ON _unknown_shared (model, key, _sum);
 ";
 
 /// What makes a `library.db` of each earlier format one of the next: the first is of format 1.
@@ -69,7 +68,6 @@ ALTER TABLE _vector ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE _mirror (
     model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
     PRIMARY KEY (model, key)) STRICT;
-CREATE INDEX \"_ix_unknown_shared\" ON _unknown_shared (model, key, _sum);
 "];
 
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows

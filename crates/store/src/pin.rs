@@ -21,7 +21,7 @@ use crate::state::{load_digests, load_vector};
 
 const WHAT: &str = "reading what is pinned";
 /// Records that one call walks: more would keep the writer's thread for too long.
-const MAX_WALKED: u64 = 32_768;
+const MAX_WALKED: u64 = 8_192;
 
 /// What is kept for peers.
 pub(crate) type Pins = BTreeMap<DeviceId, Pin>;

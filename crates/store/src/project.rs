@@ -246,7 +246,7 @@ fn grow_owned(
     }
 }
 
-/// The indexes that follow from the schema and are there: names and statements.
+/// The indexes for the user's queries that are there: names and statements.
 fn indexes(conn: &Connection) -> Result<BTreeMap<String, String>, StoreError> {
     let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND name GLOB '_ix.*'";
     let mut select = conn.prepare(sql).within(conn, DOING)?;
@@ -256,18 +256,9 @@ fn indexes(conn: &Connection) -> Result<BTreeMap<String, String>, StoreError> {
 
 fn wanted_indexes(schema: &Schema) -> BTreeMap<String, String> {
     let of = |model: &ModelDescriptor| -> Vec<(String, String)> {
-        let wanted = model.indexes.iter().map(|index| index_of(model, index));
-        wanted.chain(model.kind.is_shared().then(|| sums_of(model))).collect()
+        model.indexes.iter().map(|index| index_of(model, index)).collect()
     };
     schema.iter().flat_map(of).collect()
-}
-
-/// The index that a reconcile walks: keys with their checksums, without the rows, which lie in the
-/// order in which they came.
-fn sums_of(model: &ModelDescriptor) -> (String, String) {
-    let name = format!("_ix.{}._sum", model.name);
-    let sql = format!("CREATE INDEX {} ON {} (id, _sum)", quoted(&name), quoted(&model.name));
-    (name, sql)
 }
 
 fn index_of(model: &ModelDescriptor, index: &IndexDescriptor) -> (String, String) {

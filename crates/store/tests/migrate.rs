@@ -112,9 +112,7 @@ fn as_format_1(from: &Path, to: &Path) {
         };
         let had = names("main");
         for (_, name, sql) in names("new") {
-            let later = ["_mirror", "_ix_unknown_shared"].contains(&&name[..]);
-            if !later && !name.ends_with("._sum") && !had.iter().any(|(_, other, _)| *other == name)
-            {
+            if name != "_mirror" && !had.iter().any(|(_, other, _)| *other == name) {
                 conn.execute_batch(&sql).unwrap();
             }
         }
