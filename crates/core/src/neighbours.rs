@@ -37,6 +37,19 @@ pub fn neighbours(
     distances.flat_map(|far| [ring[(at + far) % n], ring[(at + n - far) % n]]).collect()
 }
 
+/// Whether two of the members, who are in `ring` in the order of their ids, keep a link with each
+/// other. A device that is not among them is taken to have links with everybody.
+pub(crate) fn are_neighbours(ring: &[DeviceId], one: &DeviceId, other: &DeviceId) -> bool {
+    if ring.len() <= ALL_UP_TO {
+        return true;
+    }
+    let (Ok(one), Ok(other)) = (ring.binary_search(one), ring.binary_search(other)) else {
+        return true;
+    };
+    let apart = one.abs_diff(other);
+    apart.is_power_of_two() || (ring.len() - apart).is_power_of_two()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +109,21 @@ mod tests {
         let unlisted = neighbours(&ids[7], ids.iter().copied().filter(|id| *id != ids[7]));
         assert_eq!(listed, unlisted);
         assert!(neighbours(&ids[0], []).is_empty());
+    }
+
+    #[test]
+    fn the_question_and_the_list_agree() {
+        for n in [2, 12, 13, 16, 33, 100] {
+            let mut ring = ids(n);
+            ring.sort_unstable();
+            for one in &ring {
+                let all = neighbours(one, ring.iter().copied());
+                for other in ring.iter().filter(|other| *other != one) {
+                    assert_eq!(are_neighbours(&ring, one, other), all.contains(other));
+                }
+            }
+        }
+        let (ring, stranger) = (ids(13), DeviceId([0; 32]));
+        assert!(are_neighbours(&ring, &ring[0], &stranger));
     }
 }

@@ -180,6 +180,8 @@ pub struct Engine {
     pins: BTreeMap<DeviceId, Pin>,
     /// The members that nothing is pruned without, and since when each is one; unknown at first.
     members: Option<BTreeMap<DeviceId, u64>>,
+    /// They and this device, in the order of their ids.
+    ring: Vec<DeviceId>,
     /// When to prune.
     prune_at: Option<u64>,
     /// When the last batch ended; what was due by then has been acted upon.
@@ -217,6 +219,7 @@ impl Engine {
             reconcile_at: None,
             pins: BTreeMap::new(),
             members: None,
+            ring: Vec::new(),
             prune_at: None,
             flushed_at: 0,
             certificates: Vec::new(),
@@ -261,7 +264,7 @@ impl Engine {
             Input::Disconnected(peer) => self.on_disconnected(peer),
             Input::Message(peer, message) => self.on_message(store, peer, message, now)?,
             Input::Certificates(certificates) => self.on_certificates(certificates),
-            Input::Members(members) => self.members = Some(members),
+            Input::Members(members) => self.on_members(members),
             Input::Prune => self.prune(store, now)?,
             Input::Tick => self.on_tick(store, now)?,
             Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),

@@ -1,14 +1,16 @@
 //! Telling peers what we hold: an acknowledgement to whom it came from, news to the others.
 //!
 //! A device whose change we have applied waits for our word, and so does whoever can hear of the
-//! change from us alone: they are told at once. All the others get it from its device as we did, and
-//! want our word for their bookkeeping only. Among n devices that is the most part of n² messages
-//! for each change; so it waits for a while, and what comes meanwhile goes with it.
+//! change from us alone, as its device is not connected here or, among many devices, not to the peer:
+//! they are told at once. All the others get it from its device as we did, and want our word for
+//! their bookkeeping only. Among n devices that is the most part of n² messages for each change; so
+//! it waits for a while, and what comes meanwhile goes with it.
 
 use super::peer::Peer;
 use super::{Engine, Now};
 use crate::id::DeviceId;
 use crate::message::{Message, State};
+use crate::neighbours::are_neighbours;
 use crate::store::Store;
 use crate::version::{OwnedVector, Vector};
 
@@ -55,8 +57,11 @@ impl Engine {
     /// Whether a peer waits for any of this.
     fn is_urgent(&self, id: &DeviceId, peer: &Peer, grown: &State) -> bool {
         let ours = |device: &DeviceId| device == id || *device == self.identity.device;
-        let from_us_alone =
-            |device: &DeviceId| peer.follows.contains(device) || !self.is_ready(device);
+        let from_us_alone = |device: &DeviceId| {
+            peer.follows.contains(device)
+                || !self.is_ready(device)
+                || !are_neighbours(&self.ring, device, id)
+        };
         let shared = grown.shared.iter().any(|(origin, head)| {
             let lacks = || peer.known.shared.seq(origin) < head.seq;
             ours(&origin.device) || (from_us_alone(&origin.device) && lacks())

@@ -4,6 +4,8 @@
 //! lacks then is below our floor, so it is told to reconcile, and what it has written meanwhile comes
 //! to us as ever.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Engine, Event, Now};
 use crate::id::{DeviceId, Seq};
 use crate::message::State;
@@ -11,6 +13,13 @@ use crate::store::{Floors, Store};
 use crate::version::OwnedHead;
 
 impl Engine {
+    pub(super) fn on_members(&mut self, members: BTreeMap<DeviceId, u64>) {
+        let all: BTreeSet<DeviceId> =
+            members.keys().copied().chain([self.identity.device]).collect();
+        self.ring = all.into_iter().collect();
+        self.members = Some(members);
+    }
+
     /// Something may be prunable before long.
     pub(super) fn prune_soon(&mut self, now: Now) {
         let at = now.steady_ms.saturating_add(self.config.prune_ms);

@@ -94,3 +94,19 @@ fn what_came_from_far_is_passed_on_at_once() {
     // 1 waited, as 2 could have been connected to 0; 2 knows that it is not, and did not wait.
     assert_eq!(table.nodes[3].note("n").as_deref(), Some("x"));
 }
+
+/// Among so many that not everybody is linked with everybody, a change is passed on at once to those
+/// who are not its writer's neighbours.
+#[test]
+fn among_many_a_change_is_passed_on_at_once() {
+    let mut table = Table::new(14);
+    let all: Vec<usize> = (0..14).collect();
+    table.members(&all, &all);
+    // 3 stands two places from 1, and three from 0.
+    table.meet(0, 1);
+    table.meet(1, 3);
+    table.live(2_000);
+    table.write(0, |pen| pen.create("n", "x"));
+    table.run();
+    assert_eq!(table.nodes[3].note("n").as_deref(), Some("x"));
+}
