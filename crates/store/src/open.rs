@@ -36,7 +36,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), cache_kib: 8 << 10, wal_kib: 32 << 10 }
+        Self { busy_timeout: Duration::from_secs(5), cache_kib: 8 << 10, wal_kib: 16 << 10 }
     }
 }
 

@@ -117,7 +117,7 @@ impl Default for Config {
             window_bytes: 256 << 10,
             batch_bytes: 256 << 10,
             pending_bytes: 16 << 20,
-            page_rows: 1_000,
+            page_rows: 500,
             page_bytes: 256 << 10,
             page_credit: 3,
             fetches: 4,

@@ -3,6 +3,7 @@
 //! Commands come in over one queue. A batch of them is one transaction; what follows from it is
 //! released after the commit, in order (the first law of `docs/architecture.md`).
 
+mod inbox;
 mod local;
 mod network;
 
@@ -19,7 +20,7 @@ use driftless_core::id::DeviceId;
 use driftless_core::member::Roster;
 use driftless_core::schema::Schema;
 use driftless_core::store::Store as _;
-use driftless_net::{FramePermit, Net, NetEvent};
+use driftless_net::{Class, FramePermit, Net, NetEvent};
 use driftless_store::{SqliteStore, StoreError};
 use ed25519_dalek::SigningKey;
 use tokio::sync::broadcast;
@@ -31,6 +32,7 @@ use crate::neighbourhood::Neighbourhood;
 use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
 use crate::wait::Watch;
+use inbox::Inbox;
 
 /// How long a batch goes on taking in commands that have come already.
 const BATCH_TIME: Duration = Duration::from_millis(10);
@@ -56,6 +58,11 @@ pub(crate) enum Command {
     Call(Box<dyn FnOnce(&mut Writer) + Send>),
     /// End.
     Stop,
+}
+
+/// Whether a command is a page of rows, or as large.
+fn is_bulk(command: &Command) -> bool {
+    matches!(command, Command::Net(NetEvent::Frame { class: Class::Bulk, .. }))
 }
 
 /// The writer's state.
@@ -170,8 +177,9 @@ impl Writer {
 
     /// Works until it is told to stop, or until everybody who could tell it something is gone.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        while let Some(first) = self.next(commands) {
-            if !self.batch(first, commands) {
+        let mut inbox = Inbox::new(commands, is_bulk);
+        while let Some(first) = self.next(&mut inbox) {
+            if !self.batch(first, &mut inbox) {
                 break;
             }
             self.poll_watches();
@@ -185,22 +193,19 @@ impl Writer {
     }
 
     /// The next command, or a tick when one is due. `None` to end.
-    fn next(&mut self, commands: &Receiver<Command>) -> Option<Option<Command>> {
+    fn next(&mut self, inbox: &mut Inbox<'_, Command>) -> Option<Option<Command>> {
         if let Some(command) = self.followups.pop_front() {
             return Some(Some(command));
         }
         while self.may_sweep() {
-            match commands.try_recv() {
+            match inbox.try_first() {
                 Ok(command) => return Some(Some(command)),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if self.sweep() => {}
                 Err(TryRecvError::Empty) => break,
             }
         }
-        let Some(wait) = self.patience() else {
-            return commands.recv().ok().map(Some);
-        };
-        match commands.recv_timeout(wait) {
+        match inbox.first(self.patience()) {
             Ok(command) => Some(Some(command)),
             Err(RecvTimeoutError::Timeout) => Some(None),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -236,7 +241,7 @@ impl Writer {
     }
 
     /// One transaction. Returns whether to go on.
-    fn batch(&mut self, first: Option<Command>, commands: &Receiver<Command>) -> bool {
+    fn batch(&mut self, first: Option<Command>, inbox: &mut Inbox<'_, Command>) -> bool {
         let mut next = match first {
             Some(Command::Call(call)) => {
                 call(self);
@@ -250,6 +255,7 @@ impl Writer {
         // What others wrote is visible first and durable behind; what is written here is durable
         // before anybody sees it.
         let relaxed = !matches!(next, Some(Command::Write(_)));
+        let bulk = next.as_ref().is_some_and(is_bulk);
         let begun = if relaxed { self.store.begin_relaxed() } else { self.store.begin() };
         if let Err(error) = begun {
             self.broken = Some(Arc::new(error));
@@ -269,7 +275,7 @@ impl Writer {
             if self.broken.is_some() || started.elapsed() > BATCH_TIME {
                 break;
             }
-            match self.followups.pop_front().or_else(|| commands.try_recv().ok()) {
+            match self.followups.pop_front().or_else(|| inbox.try_more(bulk)) {
                 Some(command) => next = Some(command),
                 None => break,
             }
