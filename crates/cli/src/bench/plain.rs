@@ -48,7 +48,7 @@ impl Plain {
         let conn = Connection::open(dir.join("plain.db")).map_err(failed)?;
         conn.execute_batch(
             "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -8192; PRAGMA foreign_keys = OFF",
+             PRAGMA wal_autocheckpoint = 2048; PRAGMA cache_size = -8192; PRAGMA foreign_keys = OFF",
         )
         .map_err(failed)?;
         conn.execute_batch(&schema_of(model)).map_err(failed)?;
