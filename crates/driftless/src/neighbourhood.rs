@@ -12,6 +12,8 @@ use driftless_core::neighbours::{ALL_UP_TO, neighbours};
 /// How long one that is dialled may be without a link before another one is dialled in its place: an
 /// attempt takes 4 s at most.
 pub(crate) const REPLACED_AFTER_MS: u64 = 5_000;
+/// Within what time a device that is there answers a dial.
+const ANSWERS_WITHIN_MS: u64 = 500;
 /// How long one that was replaced is passed over, before it is tried in its place again. It may have
 /// been this device that was cut off, and nobody else dials a device that has not moved.
 const FORGIVEN_AFTER_MS: u64 = 600_000;
@@ -102,8 +104,15 @@ impl Neighbourhood {
         self.dialled.contains(device)
     }
 
+    /// How long a member without a link may take until it counts as not reachable: of `absent` ones
+    /// among so many members. Up to a dozen everybody is dialled as long as sync is on, and where it was
+    /// just turned on whoever is there answers at once.
+    pub(crate) fn patience_ms(members: usize, absent: usize) -> u64 {
+        if members <= ALL_UP_TO { ANSWERS_WITHIN_MS } else { Self::round_ms(absent) }
+    }
+
     /// Within what time every guest is dialled once.
-    pub(crate) fn round_ms(guests: usize) -> u64 {
+    fn round_ms(guests: usize) -> u64 {
         let turns = guests.div_ceil(GUESTS) as u64 + 1;
         turns.saturating_mul(REPLACED_AFTER_MS)
     }

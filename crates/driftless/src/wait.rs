@@ -140,6 +140,7 @@ impl Writer {
         self.tokens += 1;
         let token = self.tokens;
         let absent = members.keys().filter(|device| !self.is_reachable(device)).count();
+        let tried_within = Neighbourhood::patience_ms(members.len() + 1, absent);
         let done = members.keys().map(|device| (*device, false)).collect();
         self.watches.push(Box::new(Wait {
             token,
@@ -148,7 +149,7 @@ impl Writer {
             done,
             deadline: now.steady_ms.saturating_add(patience),
             reachable_only,
-            tried_until: now.steady_ms.saturating_add(Neighbourhood::round_ms(absent)),
+            tried_until: now.steady_ms.saturating_add(tried_within),
             reply: Some(reply),
         }));
         self.take(Input::Probe(token), now);
