@@ -267,7 +267,7 @@ fn settings_are_kept() {
     let one = world.founder("one");
     assert_eq!(
         one.ok(&["config", "get"]),
-        json!({"discovery": "on", "max_drift": "60s", "relay": "on"})
+        json!({"discovery": "on", "max_drift": "60s", "relay": "on", "retention": "30d"})
     );
     assert_eq!(one.ok(&["config", "set", "max_drift", "5m"]), json!({"max_drift": "5m"}));
     assert_eq!(one.ok(&["config", "get", "max_drift"]), json!({"max_drift": "5m"}));
