@@ -305,11 +305,11 @@ impl<'a> Reader<'a> {
         Ok(Dot { origin, seq: self.seq()? })
     }
 
-    /// A seq; at least 1.
+    /// A seq; at least 1, at most [`MAX_SEQ`](crate::limits::MAX_SEQ).
     pub fn seq(&mut self) -> Result<u64, CodecError> {
         match self.var("a seq")? {
-            0 => Err(CodecError::Invalid { what: "a seq", found: 0 }),
-            seq => Ok(seq),
+            seq @ 1..=crate::limits::MAX_SEQ => Ok(seq),
+            found => Err(CodecError::Invalid { what: "a seq", found }),
         }
     }
 
@@ -349,6 +349,20 @@ mod tests {
         assert_eq!(Reader::new(&[0x80, 0]).var("n"), Err(CodecError::NotCanonical("n")));
         assert_eq!(Reader::new(&[0xff; 10]).var("n"), Err(CodecError::NotCanonical("n")));
         assert_eq!(Reader::new(&[0x80]).var("n"), Err(CodecError::Truncated("n")));
+    }
+
+    #[test]
+    fn seqs_are_such_as_are_counted_to() {
+        let read = |seq| {
+            let mut w = Writer::new();
+            w.var(seq);
+            Reader::new(w.as_bytes()).seq()
+        };
+        assert_eq!(read(1), Ok(1));
+        assert_eq!(read(crate::limits::MAX_SEQ), Ok(crate::limits::MAX_SEQ));
+        for found in [0, crate::limits::MAX_SEQ + 1, u64::MAX] {
+            assert_eq!(read(found), Err(CodecError::Invalid { what: "a seq", found }));
+        }
     }
 
     #[test]

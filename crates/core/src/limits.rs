@@ -28,3 +28,6 @@ pub const MAX_TEXT_BYTES: usize = 1_024;
 pub const MAX_CERTS: usize = 4_096;
 /// Buckets in one answer of a reconcile.
 pub const MAX_BUCKETS: usize = 1_024;
+/// Greatest seq: more than a device writes in a hundred thousand years at a million a second, and
+/// sums of a few of them are still numbers that every store can keep.
+pub const MAX_SEQ: u64 = 1 << 61;

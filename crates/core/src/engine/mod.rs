@@ -26,6 +26,7 @@ mod apply;
 mod broadcast;
 mod catchup;
 mod commit;
+mod compare;
 mod effect;
 mod hello;
 mod inbound;
@@ -61,9 +62,9 @@ use crate::version::{Life, OwnedHead, Vector};
 
 use apply::Pending;
 use catchup::Want;
+use compare::Reconcile;
 use peer::Peer;
 use pin::Pin;
-use reconcile::Reconcile;
 use session::Fetch;
 
 /// How an engine behaves. Times in milliseconds, sizes in bytes.

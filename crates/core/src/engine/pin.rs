@@ -8,6 +8,9 @@ use crate::store::{Pinned, Store};
 
 /// How long, in patiences, the lanes are kept for a peer that asks nothing.
 const KEPT_PATIENCES: u64 = 3;
+/// How long, in patiences, they are kept for a peer whatever it asks: what is kept for one is room
+/// that a store cannot reuse. A peer that needs longer has what it took, and goes on from there.
+const MOST_PATIENCES: u64 = 120;
 
 /// A peer that compares.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Pin {
     pinned: Pinned,
     /// When it is taken to be gone.
     pub(super) until: u64,
+    /// When it has to be content with what it has.
+    end: u64,
 }
 
 impl Engine {
@@ -29,7 +34,7 @@ impl Engine {
         now: Now,
     ) -> Result<(), S::Error> {
         let answer = match ask {
-            Ask::Pin => self.pin_for(store, id, session)?,
+            Ask::Pin => self.pin_for(store, id, session, now)?,
             Ask::End => {
                 if self.pins.get(&id).is_some_and(|pin| pin.session == session) {
                     self.unpin(store, id);
@@ -49,7 +54,7 @@ impl Engine {
         };
         let patience = self.config.patience_ms.saturating_mul(KEPT_PATIENCES);
         if let Some(pin) = self.pins.get_mut(&id) {
-            pin.until = now.steady_ms.saturating_add(patience);
+            pin.until = now.steady_ms.saturating_add(patience).min(pin.end);
         }
         self.send(vec![id], Message::Answer { session, turn, answer });
         Ok(())
@@ -64,6 +69,7 @@ impl Engine {
         store: &mut S,
         id: DeviceId,
         session: u64,
+        now: Now,
     ) -> Result<Answer, S::Error> {
         match self.pins.get(&id) {
             Some(pin) if pin.session == session && store.is_pinned(&id) => {
@@ -75,7 +81,9 @@ impl Engine {
             _ => {}
         }
         let pinned = store.pin(id)?;
-        self.pins.insert(id, Pin { session, pinned: pinned.clone(), until: 0 });
+        let longest = self.config.patience_ms.saturating_mul(MOST_PATIENCES);
+        let end = now.steady_ms.saturating_add(longest);
+        self.pins.insert(id, Pin { session, pinned: pinned.clone(), until: end, end });
         Ok(Answer::Pinned(pinned))
     }
 

@@ -15,6 +15,7 @@
 //!
 //! The other direction is the same with the roles exchanged, if the peer lacks anything of ours.
 
+use super::compare::{Reconcile, begin, compare, take};
 use super::{Engine, Event, Now};
 use crate::codec::CodecError;
 use crate::digest::Digests;
@@ -24,42 +25,13 @@ use crate::merge::{self, Absence};
 use crate::message::{Answer, Ask, Message};
 use crate::record::Record;
 use crate::schema::{ModelId, ModelKind};
-use crate::store::{Bucket, KeyRange, Pinned, RecordPage, Store};
+use crate::store::{Pinned, Store};
 use crate::version::{Head, Vector};
 
 /// How often a question is asked before the peer is given up.
 const MOST_TRIES: u32 = 3;
 /// Records that are joined at once.
 const JOINED_AT_ONCE: usize = 256;
-
-/// A reconcile under way.
-#[derive(Clone, Debug)]
-pub(super) struct Reconcile {
-    peer: DeviceId,
-    session: u64,
-    absence: Absence,
-    /// What the peer keeps for us, once it has said so.
-    pinned: Option<Pinned>,
-    /// What is asked, and the how many-th question it is.
-    asked: Ask,
-    turn: u64,
-    /// What is to be asked next, the next one last.
-    open: Vec<Ask>,
-    tries: u32,
-    /// When to ask again.
-    pub(super) deadline: u64,
-    /// Records of the peer that were compared, of those of the models that differ.
-    done: u64,
-    total: u64,
-}
-
-impl Reconcile {
-    /// With whom, how many records were compared, and of how many.
-    pub(super) fn progress(&self) -> Option<(DeviceId, u64, u64)> {
-        self.pinned.as_ref()?;
-        Some((self.peer, self.done.min(self.total), self.total))
-    }
-}
 
 impl Engine {
     /// A peer's log does not reach back to what we have.
@@ -125,19 +97,7 @@ impl Engine {
         };
         let (session, deadline) =
             (self.id(), now.steady_ms.saturating_add(self.config.patience_ms));
-        self.reconcile = Some(Reconcile {
-            peer,
-            session,
-            absence,
-            pinned: None,
-            asked: Ask::Pin,
-            turn: 0,
-            open: Vec::new(),
-            tries: 1,
-            deadline,
-            done: 0,
-            total: 0,
-        });
+        self.reconcile = Some(Reconcile::new(peer, session, absence, deadline));
         self.send(vec![peer], Message::Ask { session, turn: 0, ask: Ask::Pin });
         self.event(Event::ReconcileBegun { peer });
         Ok(())
@@ -374,15 +334,15 @@ fn forked(ours: &Vector, theirs: &Vector) -> Option<(Origin, Seq)> {
 
 /// The models of the records in the mirror.
 fn mirrored_models<S: Store>(store: &mut S) -> Result<Vec<ModelId>, S::Error> {
-    let last_key = RecordKey::new(&[u8::MAX; MAX_KEY_BYTES]);
+    let last_key = RecordKey::new(&[u8::MAX; MAX_KEY_BYTES]).expect("as long as a key may be");
     let mut models: Vec<ModelId> = Vec::new();
-    let mut after = None;
-    while let Some((model, key, _)) = store.mirrored(after.as_ref(), 1)?.pop() {
-        models.push(model);
-        after = Some((model, last_key.clone().unwrap_or(key)));
+    loop {
+        let behind = models.last().map(|model| (*model, last_key.clone()));
+        match store.mirrored(behind.as_ref(), 1)?.first() {
+            Some((model, ..)) => models.push(*model),
+            None => return Ok(models),
+        }
     }
-    models.dedup();
-    Ok(models)
 }
 
 /// How many dots of a record are not in it any more.
@@ -394,120 +354,4 @@ fn gone(before: &Record, after: &Record) -> u64 {
         versions.iter().filter(|version| is_gone(&version.dot)).count()
     });
     (lives + versions.sum::<usize>()) as u64
-}
-
-/// The peer keeps its lanes: what is to be asked of each model.
-fn begin(
-    reconcile: &mut Reconcile,
-    pinned: Pinned,
-    models: Vec<(ModelId, u64, u64)>,
-) -> Result<(), CodecError> {
-    for (model, total, rows) in models.into_iter().rev() {
-        reconcile.total = reconcile.total.saturating_add(total);
-        reconcile.open.push(Ask::Buckets { model, range: KeyRange::default(), rows });
-    }
-    reconcile.pinned = Some(pinned);
-    Ok(())
-}
-
-/// Compares buckets with what the mirror has; what differs is asked for, finer or as records.
-fn compare<S: Store>(
-    store: &mut S,
-    reconcile: &mut Reconcile,
-    (model, range): (ModelId, KeyRange),
-    buckets: &[Bucket],
-    (rows, fine): (u64, u64),
-) -> Result<Result<(), CodecError>, S::Error> {
-    let mut asks: Vec<Ask> = Vec::new();
-    let mut after = range.after.clone();
-    for (at, bucket) in buckets.iter().enumerate() {
-        let upto = bucket.upto.clone();
-        if !is_ahead(after.as_ref(), upto.as_ref(), range.upto.as_ref())
-            || (at + 1 < buckets.len() && upto == range.upto)
-        {
-            return Ok(Err(CodecError::NotCanonical("the order of buckets")));
-        }
-        let part = KeyRange { after: after.take(), upto: upto.clone() };
-        let mine = store.mirror_digest(model, &part)?;
-        if mine == bucket.digest {
-            reconcile.done = reconcile.done.saturating_add(mine.rows);
-        } else if rows > fine && mine.rows > fine && bucket.digest.rows > fine {
-            asks.push(Ask::Buckets { model, range: part, rows: fine });
-        } else {
-            ask_records(&mut asks, model, part);
-        }
-        after = upto;
-    }
-    if buckets.is_empty() {
-        return Ok(Err(CodecError::NotCanonical("an answer without buckets")));
-    }
-    if after != range.upto {
-        asks.push(Ask::Buckets { model, range: KeyRange { after, upto: range.upto }, rows });
-    }
-    reconcile.open.extend(asks.into_iter().rev());
-    Ok(Ok(()))
-}
-
-/// Asks for the records of a range, together with those of the range before it.
-fn ask_records(asks: &mut Vec<Ask>, model: ModelId, part: KeyRange) {
-    match asks.last_mut() {
-        Some(Ask::Records { range, .. }) if range.upto.is_some() && range.upto == part.after => {
-            range.upto = part.upto;
-        }
-        _ => asks.push(Ask::Records { model, range: part }),
-    }
-}
-
-/// Whether `upto` lies behind `after` and not behind `end`; no bound is the end of all keys.
-fn is_ahead(after: Option<&RecordKey>, upto: Option<&RecordKey>, end: Option<&RecordKey>) -> bool {
-    let Some(upto) = upto else { return end.is_none() };
-    after.is_none_or(|after| after < upto) && end.is_none_or(|end| upto <= end)
-}
-
-/// Takes records into the mirror.
-fn take<S: Store>(
-    store: &mut S,
-    reconcile: &mut Reconcile,
-    (model, range): (ModelId, KeyRange),
-    page: RecordPage,
-) -> Result<Result<(), CodecError>, S::Error> {
-    let Some(pinned) = &reconcile.pinned else { return Ok(Ok(())) };
-    let RecordPage { records, upto } = page;
-    let part = KeyRange { after: range.after.clone(), upto: upto.clone() };
-    if !is_ahead(range.after.as_ref(), upto.as_ref(), range.upto.as_ref()) {
-        return Ok(Err(CodecError::NotCanonical("the end of a page of records")));
-    }
-    if let Err(error) = check_records(&records, &part, &pinned.vector) {
-        return Ok(Err(error));
-    }
-    store.mirror_range(model, &part, &records)?;
-    reconcile.done = reconcile.done.saturating_add(records.len() as u64);
-    if upto != range.upto {
-        let rest = KeyRange { after: upto, upto: range.upto };
-        reconcile.open.push(Ask::Records { model, range: rest });
-    }
-    Ok(Ok(()))
-}
-
-/// Records are in order, in their range, not empty, and name only what their state covers.
-fn check_records(
-    records: &[(RecordKey, Record)],
-    range: &KeyRange,
-    vector: &Vector,
-) -> Result<(), CodecError> {
-    let ordered = records.is_sorted_by(|a, b| a.0 < b.0);
-    if !ordered || records.iter().any(|(key, _)| !range.contains(key)) {
-        return Err(CodecError::NotCanonical("the order of records"));
-    }
-    for (_, record) in records {
-        let versions = || record.fields.values().flatten();
-        let dots = versions().flat_map(|version| version.lives.iter().chain([&version.dot]));
-        if let Some(unseen) = record.lives.keys().chain(dots).find(|dot| !vector.covers(dot)) {
-            return Err(CodecError::Invalid { what: "a dot of a record", found: unseen.seq });
-        }
-        if record.lives.is_empty() && versions().next().is_none() {
-            return Err(CodecError::Invalid { what: "a record of nothing", found: 0 });
-        }
-    }
-    Ok(())
 }

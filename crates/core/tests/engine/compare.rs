@@ -113,6 +113,21 @@ fn a_pin_ends_with_the_connection_and_with_patience() {
 }
 
 #[test]
+fn a_pin_ends_however_much_is_asked() {
+    let mut table = two();
+    table.say(1, 0, &ask(1, 0, Ask::Pin));
+    for turn in 1..=60 {
+        assert!(table.nodes[0].store.is_pinned(&device(1)), "after {turn} questions");
+        table.wait(10_000);
+        table.say(1, 0, &ask(1, turn, Ask::Records { model: NOTE, range: whole() }));
+    }
+    assert_eq!(answers(&mut table, 0, 1).last(), Some(&Answer::Lapsed), "ten minutes are over");
+    assert!(!table.nodes[0].store.is_pinned(&device(1)));
+    table.say(1, 0, &ask(2, 0, Ask::Pin));
+    assert!(matches!(answers(&mut table, 0, 1)[..], [Answer::Pinned(_)]), "it may begin again");
+}
+
+#[test]
 fn there_is_room_for_so_many_pins() {
     let mut table = Table::with(3, |config| config.pins = 1);
     table.meet(0, 1);
