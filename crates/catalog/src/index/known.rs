@@ -1,6 +1,6 @@
 //! What the library knows of a location from earlier scans.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -151,6 +151,18 @@ pub(super) fn by_id(db: &Connection, id: Uuid) -> Result<Option<Entry>, CatalogE
     Ok(entries(select.query([id.as_bytes()])?)?.pop())
 }
 
+/// A folder and those above it, as the library has them.
+pub(super) fn way_up(db: &Connection, folder: Uuid) -> Result<HashSet<Uuid>, CatalogError> {
+    let mut way = HashSet::from([folder]);
+    let mut at = folder;
+    while let Some(entry) = by_id(db, at)?
+        && way.insert(entry.parent)
+    {
+        at = entry.parent;
+    }
+    Ok(way)
+}
+
 /// The last row of the table: what comes behind it is new.
 pub(super) fn last_row(db: &Connection) -> Result<i64, CatalogError> {
     let mut select = db.prepare_cached("SELECT coalesce(max(rowid), 0) FROM entry")?;
@@ -172,7 +184,7 @@ pub(super) fn with_content(
 }
 
 /// What there is to know of an entry that is about to go: 72 bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Below {
     pub(super) id: Uuid,
     pub(super) kind: i64,
@@ -189,20 +201,23 @@ impl From<&Entry> for Below {
 
 /// Everything below a folder, what is in a folder always before the folder.
 pub(super) fn all_below(db: &Connection, folder: Uuid) -> Result<Vec<Below>, CatalogError> {
+    // Rows come in the order in which they were found: level by level. `UNION` ends it even if a folder
+    // should be below itself.
     let mut select = db.prepare_cached(
-        "WITH RECURSIVE below (id, depth, kind, size, content) AS ( \
-           SELECT id, 0, kind, size, content FROM entry WHERE parent = ?1 \
-           UNION ALL SELECT e.id, below.depth + 1, e.kind, e.size, e.content \
-           FROM below CROSS JOIN entry AS e ON e.parent = below.id WHERE below.depth <= ?2) \
-         SELECT id, kind, size, content FROM below ORDER BY depth DESC",
+        "WITH RECURSIVE below (id, kind, size, content) AS ( \
+           SELECT id, kind, size, content FROM entry WHERE parent = ?1 \
+           UNION SELECT e.id, e.kind, e.size, e.content \
+           FROM below CROSS JOIN entry AS e ON e.parent = below.id) \
+         SELECT id, kind, size, content FROM below",
     )?;
-    let mut rows = select.query((folder.as_bytes(), crate::scan::walk::MAX_DEPTH))?;
+    let mut rows = select.query([folder.as_bytes()])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let content: Option<Vec<u8>> = row.get(3)?;
         let content = content.and_then(|content| content.try_into().ok());
         all.push(Below { id: uuid(row, 0)?, kind: row.get(1)?, size: row.get(2)?, content });
     }
+    all.reverse();
     Ok(all)
 }
 

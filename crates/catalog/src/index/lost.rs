@@ -37,7 +37,7 @@ use super::walking::failed;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
-use crate::scan::{Meta, look_below, walk::MAX_DEPTH};
+use crate::scan::{Meta, look_below};
 
 /// What a scan did not find, and what it found elsewhere.
 pub(super) struct Lost {
@@ -58,6 +58,9 @@ pub(super) struct Lost {
     new_files: u64,
     /// The rows behind this one are of this scan.
     after: i64,
+    /// Folders that were not where they were thought to be, or went while they were looked at. What is
+    /// known of what is in them may be wrong.
+    owed: Vec<Uuid>,
 }
 
 impl Lost {
@@ -78,6 +81,7 @@ impl Lost {
             replaced: HashSet::new(),
             new_files: 0,
             after: catalog.read(last_row)?,
+            owed: Vec::new(),
         })
     }
 
@@ -94,6 +98,20 @@ impl Lost {
     /// Whether an entry is elsewhere or said to be gone.
     pub(super) fn is_gone(&self, id: Uuid) -> bool {
         self.is_elsewhere(id) || self.doomed.contains_key(&id)
+    }
+
+    /// A folder could not be looked at, or is another one now.
+    pub(super) fn owe(&mut self, folder: Uuid) {
+        if folder != self.location {
+            self.owed.push(folder);
+        }
+    }
+
+    /// Folders that are to be compared once more, when more has been heard of them.
+    pub(super) fn take_owed(&mut self) -> Vec<Uuid> {
+        self.owed.sort_unstable();
+        self.owed.dedup();
+        std::mem::take(&mut self.owed)
     }
 
     /// Something was not found.
@@ -167,8 +185,11 @@ impl Lost {
     /// Where an entry is in the location; `None` if the way up leads nowhere.
     fn path_of(&self, db: &Connection, entry: &Entry) -> Result<Option<PathBuf>, CatalogError> {
         let mut names = vec![entry.name_bytes().to_owned()];
-        let mut at = entry.parent;
+        let (mut at, mut way) = (entry.parent, HashSet::from([entry.id]));
         while at != self.location {
+            if !way.insert(at) {
+                return Ok(None);
+            }
             let (parent, name) = match self.adopted.get(&at) {
                 Some(place) => place.clone(),
                 None => match by_id(db, at)? {
@@ -176,9 +197,6 @@ impl Lost {
                     None => return Ok(None),
                 },
             };
-            if names.len() > usize::try_from(MAX_DEPTH).unwrap_or(usize::MAX) {
-                return Ok(None);
-            }
             names.push(name);
             at = parent;
         }
@@ -233,7 +251,7 @@ pub(super) fn bury(
         report,
         sink,
         awaited,
-        used: HashSet::new(),
+        taken: HashMap::new(),
         buried: HashSet::new(),
         batch: Batch::default(),
     };
@@ -249,8 +267,8 @@ struct Burial<'b, 'c, 's> {
     report: &'b mut Report<'c>,
     sink: &'b Sink<'s>,
     awaited: Option<&'b HashSet<i64>>,
-    /// New rows that gave way to missing ones.
-    used: HashSet<Uuid>,
+    /// New rows that gave way to missing ones, and to which; that may not be written yet.
+    taken: HashMap<Uuid, Below>,
     /// What is missing may also be below a folder that is, and goes once.
     buried: HashSet<Uuid>,
     batch: Batch,
@@ -258,6 +276,9 @@ struct Burial<'b, 'c, 's> {
 
 impl Burial<'_, '_, '_> {
     fn one(&mut self, entry: Entry) -> Result<(), CatalogError> {
+        if self.lost.is_elsewhere(entry.id) {
+            return Ok(());
+        }
         let mut all = match entry.kind == EntryKind::Dir.number() {
             true => self.catalog.read(|db| all_below(db, entry.id))?,
             false => Vec::new(),
@@ -266,7 +287,12 @@ impl Burial<'_, '_, '_> {
         let mut waits = false;
         let mut gone = Vec::with_capacity(all.len());
         for below in all {
-            if self.lost.is_elsewhere(below.id) {
+            if let Some(instead) = self.taken.get(&below.id) {
+                // It gave way to what goes now, as it is in something that is missing after all.
+                gone.push(instead.clone());
+                continue;
+            }
+            if self.is_away(&below)? {
                 continue;
             }
             match self.same_content(&below)? {
@@ -292,6 +318,14 @@ impl Burial<'_, '_, '_> {
         Ok(())
     }
 
+    /// Whether something was found elsewhere than where the library still has it. Once its row is
+    /// written, what is below a missing folder is there.
+    fn is_away(&self, below: &Below) -> Result<bool, CatalogError> {
+        let Some((parent, name)) = self.lost.adopted.get(&below.id) else { return Ok(false) };
+        let entry = self.catalog.read(|db| by_id(db, below.id))?;
+        Ok(entry.is_none_or(|entry| entry.parent != *parent || entry.name_bytes() != name))
+    }
+
     fn may_be_found(&self, below: &Below) -> bool {
         self.lost.new_files > 0 && below.size > 0 && below.content.is_some()
     }
@@ -309,7 +343,10 @@ impl Burial<'_, '_, '_> {
         self.catalog.read(|db| {
             let new = (self.lost.location, content.as_slice(), self.lost.after);
             let mut found = with_content(db, new)?;
-            found.retain(|new| new.size == below.size && !self.used.contains(&new.id));
+            found.retain(|new| {
+                let free = !self.taken.contains_key(&new.id) && !self.buried.contains(&new.id);
+                new.size == below.size && new.id != below.id && free
+            });
             if found.len() > 1
                 && let Some(old) = by_id(db, below.id)?
                 && let Some(at) = found.iter().position(|new| new.name_bytes() == old.name_bytes())
@@ -321,10 +358,10 @@ impl Burial<'_, '_, '_> {
     }
 
     fn take_over(&mut self, below: &Below, new: Entry) -> Result<(), CatalogError> {
-        self.used.insert(new.id);
         self.batch.gone.push(new.id);
         self.report.was_moved(below);
         let entry = Entry { id: below.id, ..new };
+        self.taken.insert(new.id, Below::from(&entry));
         self.lost.adopted.insert(entry.id, (entry.parent, entry.name_bytes().to_owned()));
         self.batch.put.push(entry);
         self.flush_if_full()

@@ -32,7 +32,10 @@ mod report;
 mod rows;
 mod rules;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod turn;
+mod unseen;
 mod update;
 mod walking;
 
@@ -143,12 +146,14 @@ impl Catalog<'_> {
     }
 
     /// Scans a location again for the keeper. Where inodes tell what has moved, files that take long
-    /// to hash are left for later; tells whether there are any.
+    /// to hash are left for later; tells whether there are any, and what is owed ([`Updated`]).
+    ///
+    /// [`Updated`]: update::Updated
     pub(crate) fn rescan_kept(
         &self,
         location: Uuid,
         options: &ScanOptions,
-    ) -> Result<(Added, bool), CatalogError> {
+    ) -> Result<(Added, bool, Vec<Uuid>), CatalogError> {
         let begun = begin_again(self, location, options, Who::Keeper)?;
         let mut tell = |_: &ScanProgress| {};
         let mut report = Report::new(&mut tell, None);
@@ -156,9 +161,9 @@ impl Catalog<'_> {
         let hash = !begun.location.no_hash.unwrap_or(false);
         let options = &ScanOptions { hash, ..options.clone() };
         match self.scan_all(&begun, options, told, &mut report) {
-            Ok(left) => {
+            Ok((left, owed)) => {
                 self.end(&begun, Some(&report))?;
-                Ok((report.finish(begun.location.id, begun.path), left))
+                Ok((report.finish(begun.location.id, begun.path), left, owed))
             }
             // Somebody else goes first, and the keeper scans again.
             Err(CatalogError::Cancelled) => Err(CatalogError::Cancelled),
@@ -192,18 +197,19 @@ impl Catalog<'_> {
     }
 
     /// Scans the whole location. With `told`, files that take long to hash are left to the caller;
-    /// tells whether there are any.
+    /// tells whether there are any, and which folders were not where they were thought to be.
     fn scan_all(
         &self,
         begun: &Begun,
         options: &ScanOptions,
         told: usize,
         report: &mut Report<'_>,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<(bool, Vec<Uuid>), CatalogError> {
         let mut hasher = Hasher::new(begun, options, told)?;
         let mut lost = Lost::new(self, begun, HashMap::new())?;
         let scope = Scope {
             folder: begun.location.id,
+            inode: None,
             known: begun.known,
             path: Default::default(),
             extent: Extent::Tree,
@@ -211,12 +217,14 @@ impl Catalog<'_> {
         self.compare(begun, vec![scope], (&mut hasher, report), &mut lost)?;
         if hasher.left == 0 || told > 0 {
             self.bury(&mut lost, report, None)?;
-            return Ok(hasher.left > 0);
+            self.take_unseen(begun, report)?;
+            return Ok((hasher.left > 0, lost.take_owed()));
         }
         self.bury(&mut lost, report, Some(&hasher))?;
         self.writing(|sink| hashing::hash_rest(self, begun, &mut hasher, report, sink))?;
         self.bury(&mut lost, report, None)?;
-        Ok(false)
+        self.take_unseen(begun, report)?;
+        Ok((false, lost.take_owed()))
     }
 
     /// Compares scopes, which do not overlap. When it returns, what differs is durable.

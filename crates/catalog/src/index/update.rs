@@ -7,6 +7,12 @@
 //!
 //! Looking is what decides, so that a watcher that said too much does no harm. Where names changed
 //! hands within one batch the folders are compared as a whole, should it have mixed them up.
+//!
+//! **The disk is ahead of what was heard.** At a folder's path there may be another folder by now, and
+//! what a scan found may be said to move once more. So a folder is only compared with the one that it
+//! is, by its inode; if there is another one at its path, that is looked at by its name, from above. A
+//! folder that is not there, or that goes while it is looked at, is **owed**: it is compared once more
+//! with what is heard next, where it is then, or after a while.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -29,7 +35,7 @@ use super::{ScanOptions, ScanProgress};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
-use crate::scan::{Problem, extension, name_text, walk::MAX_DEPTH};
+use crate::scan::{Problem, extension, name_text};
 use crate::watch::Event;
 
 /// Files whose hash is left to the caller, by name; should there be more, he looks for them.
@@ -46,17 +52,20 @@ pub(crate) struct Updated {
     pub(crate) left: Vec<(Uuid, PathBuf)>,
     /// Whether there are more of them.
     pub(crate) more_left: bool,
+    /// Folders that were not where they were thought to be. They are compared once more with what is
+    /// heard next, or after a while.
+    pub(crate) owed: Vec<Uuid>,
     /// What could not be read.
     pub(crate) problems: Vec<Problem>,
 }
 
 impl Catalog<'_> {
-    /// Brings into the library what a watcher saw of a location. `options` says when to stop; whether
-    /// files are hashed is the location's affair.
+    /// Brings into the library what a watcher saw of a location, and what is owed since the last time.
+    /// `options` says when to stop; whether files are hashed is the location's affair.
     pub(crate) fn update(
         &self,
         location: Uuid,
-        events: &[Event],
+        (events, owed): (&[Event], &[Uuid]),
         options: &ScanOptions,
     ) -> Result<Updated, CatalogError> {
         let begun = begin_part(self, location, &options.cancel)?;
@@ -65,11 +74,14 @@ impl Catalog<'_> {
         let mut tell = |_: &ScanProgress| {};
         let mut report = Report::new(&mut tell, None);
         self.write_moves(&plan, &mut report)?;
-        let scopes = self.read(|db| plan.scopes(db, &begun))?;
+        let (scopes, again) = self.read(|db| plan.scopes(db, &begun, owed))?;
         let hash = !scopes.is_empty() && !begun.location.no_hash.unwrap_or(false);
         let options = ScanOptions { hash, ..options.clone() };
         let mut hasher = Hasher::new(&begun, &options, LEFT_TOLD)?;
         let mut lost = Lost::new(self, &begun, plan.doomed)?;
+        for folder in again {
+            lost.owe(folder);
+        }
         self.compare(&begun, scopes, (&mut hasher, &mut report), &mut lost)?;
         self.bury(&mut lost, &mut report, None)?;
         let told = u64::try_from(hasher.left_files.len()).unwrap_or(u64::MAX);
@@ -78,6 +90,7 @@ impl Catalog<'_> {
             after: begun.location.scanned_at,
             more_left: hasher.left > told,
             left: hasher.left_files,
+            owed: lost.take_owed(),
             problems: report.take_problems(),
         })
     }
@@ -166,10 +179,14 @@ impl Plan {
         Ok(())
     }
 
-    /// An entry is gone. Should it have moved before, that counts for nothing.
+    /// An entry is gone. Should it have moved before, that counts for nothing, unless it is a folder:
+    /// what was above it may have moved into it, and would be in itself.
     fn doom(&mut self, entry: Entry) {
-        let entry = self.moved.remove(&entry.id).map_or(entry, |(was, _)| was);
-        self.doomed.insert(entry.id, entry);
+        let was = match entry.kind == EntryKind::Dir.number() {
+            true => None,
+            false => self.moved.remove(&entry.id).map(|(was, _)| was),
+        };
+        self.doomed.insert(entry.id, was.unwrap_or(entry));
     }
 
     fn used(&mut self, place: &Place) {
@@ -221,8 +238,14 @@ impl Plan {
         Ok(())
     }
 
-    /// What is compared with the library, which has the moves: scopes that do not overlap.
-    fn scopes(&self, db: &Connection, begun: &Begun) -> Result<Vec<Scope>, CatalogError> {
+    /// What is compared with the library, which has the moves: scopes that do not overlap; and what of
+    /// the owed stays so.
+    fn scopes(
+        &self,
+        db: &Connection,
+        begun: &Begun,
+        owed: &[Uuid],
+    ) -> Result<(Vec<Scope>, Vec<Uuid>), CatalogError> {
         let doomed = |id| self.doomed.contains_key(&id);
         let mut at = Places::new(db, begun.location.id, &doomed);
         let mut all = Scopes::default();
@@ -233,25 +256,48 @@ impl Plan {
         let named = named.collect::<Result<Vec<_>, CatalogError>>()?.into_iter().flatten();
         let looks = self.looks.iter().map(|(path, deep)| (path.clone(), *deep));
         for (path, deep) in looks.chain(named) {
-            match at.folder(path.parent().unwrap_or(Path::new("")))? {
+            match at.true_folder(&begun.path, path.parent().unwrap_or(Path::new("")))? {
                 Ok(_) => *all.names.entry(path).or_default() |= deep,
                 Err(unknown) => drop(all.names.insert(unknown, true)),
             }
         }
         for dir in &self.trees {
-            match at.folder(dir)? {
+            match at.true_folder(&begun.path, dir)? {
                 Ok(id) => drop(all.trees.insert(dir.clone(), id)),
                 Err(unknown) => drop(all.names.insert(unknown, true)),
             }
         }
-        for id in &self.doubts {
-            if let Some(path) = path_of(db, begun, *id)?
-                && at.folder(&path)? == Ok(*id)
+        let moved = self.moved.values().map(|(_, is)| is).filter(|is| !doomed(is.id));
+        for folder in moved.filter(|is| is.kind == EntryKind::Dir.number()) {
+            // What came there may have moved on, and another one be there that was known before.
+            if let Some(path) = path_of(db, begun, folder.id)?
+                && let Err(unknown) = at.true_folder(&begun.path, &path)?
             {
-                all.folders.insert(path, *id);
+                all.names.insert(unknown, true);
             }
         }
-        all.into_scopes(&mut at)
+        for id in &self.doubts {
+            let Some(path) = path_of(db, begun, *id)? else { continue };
+            match at.true_folder(&begun.path, &path)? {
+                Ok(there) if there == *id => drop(all.folders.insert(path, *id)),
+                Ok(_) => {}
+                Err(unknown) => drop(all.names.insert(unknown, true)),
+            }
+        }
+        let mut again = Vec::new();
+        for id in owed.iter().filter(|id| !doomed(**id)) {
+            // What hangs nowhere is not looked for.
+            let Some(path) = path_of(db, begun, *id)? else { continue };
+            match at.true_folder(&begun.path, &path)? {
+                Ok(there) if there == *id => drop(all.trees.insert(path, *id)),
+                Ok(_) => {}
+                Err(unknown) => {
+                    all.names.insert(unknown, true);
+                    again.push(*id);
+                }
+            }
+        }
+        Ok((all.into_scopes(db, &mut at)?, again))
     }
 }
 
@@ -274,11 +320,9 @@ fn placed(entry: &Entry, parent: Uuid, name: &OsStr) -> Entry {
 /// Where a folder is in the location; `None` if the way up leads nowhere.
 fn path_of(db: &Connection, begun: &Begun, id: Uuid) -> Result<Option<PathBuf>, CatalogError> {
     let (mut names, mut at) = (Vec::new(), id);
+    let mut way = HashSet::new();
     while at != begun.location.id {
-        let Some(folder) = by_id(db, at)? else { return Ok(None) };
-        if names.len() > usize::try_from(MAX_DEPTH).unwrap_or(usize::MAX) {
-            return Ok(None);
-        }
+        let Some(folder) = by_id(db, at)?.filter(|_| way.insert(at)) else { return Ok(None) };
         names.push(OsStr::from_bytes(folder.name_bytes()).to_owned());
         at = folder.parent;
     }
@@ -296,7 +340,7 @@ struct Scopes {
 impl Scopes {
     /// Leaves out what is compared anyway: nothing may be compared twice, as the second time would not
     /// see what the first one found.
-    fn into_scopes(self, at: &mut Places<'_>) -> Result<Vec<Scope>, CatalogError> {
+    fn into_scopes(self, db: &Connection, at: &mut Places<'_>) -> Result<Vec<Scope>, CatalogError> {
         let Self { names, trees, folders } = self;
         let in_tree = |path: &Path| path.ancestors().any(|above| trees.contains_key(above));
         let is_deep = |path: &Path| names.get(path) == Some(&true);
@@ -306,7 +350,7 @@ impl Scopes {
         let mut scopes = Vec::new();
         for (path, id) in &trees {
             if !below_tree(path) && !in_deep(path) {
-                scopes.push(scope(*id, path, Extent::Tree));
+                scopes.push(scope(db, *id, path, Extent::Tree)?);
             }
         }
         let mut by_folder: BTreeMap<&Path, BTreeMap<OsString, bool>> = BTreeMap::new();
@@ -317,7 +361,9 @@ impl Scopes {
         }
         for (path, deep) in &names {
             let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            if !in_tree(path) && !below_deep(path) {
+            // A look at the folder of a tree, with all below it, is more than the tree.
+            let in_tree = below_tree(path) || (!deep && trees.contains_key(path));
+            if !in_tree && !below_deep(path) {
                 by_folder.entry(above).or_default().insert(name.to_owned(), *deep);
             }
         }
@@ -325,12 +371,18 @@ impl Scopes {
             let whole = folders.contains_key(path);
             let Ok(id) = at.folder(path)? else { continue };
             let extent = if whole { Extent::Folder(names) } else { Extent::Names(names) };
-            scopes.push(scope(id, path, extent));
+            scopes.push(scope(db, id, path, extent)?);
         }
         Ok(scopes)
     }
 }
 
-fn scope(folder: Uuid, path: &Path, extent: Extent) -> Scope {
-    Scope { folder, known: true, path: path.to_owned(), extent }
+fn scope(
+    db: &Connection,
+    folder: Uuid,
+    path: &Path,
+    extent: Extent,
+) -> Result<Scope, CatalogError> {
+    let inode = by_id(db, folder)?.and_then(|entry| entry.inode);
+    Ok(Scope { folder, inode, known: true, path: path.to_owned(), extent })
 }

@@ -1,7 +1,7 @@
 //! Walking a location or parts of it, and comparing what is there with what is known. There is one way
 //! to do that, however little is compared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use driftless::Uuid;
 use super::begin::Begun;
 use super::hashing::Hasher;
 use super::ids::{Ids, now_ms};
-use super::known::Known;
+use super::known::{Known, way_up};
 use super::lost::Lost;
 use super::report::Report;
 use super::rows::Rows;
@@ -23,7 +23,8 @@ use crate::error::CatalogError;
 use crate::models::{Entry, EntryKind};
 use crate::scan::walk::{Options, ROOT};
 use crate::scan::{
-    Found, Kind, Listed, Meta, Problem, Step, Walk, What, extension, name_text, volume_of,
+    Found, Kind, Listed, Meta, Problem, RootError, Step, Walk, What, extension, name_text,
+    volume_of,
 };
 use crate::watch::Ignore;
 
@@ -35,6 +36,8 @@ const DOUBT: Duration = Duration::from_secs(3);
 pub(super) struct Scope {
     /// A folder, by its id.
     pub(super) folder: Uuid,
+    /// Its inode, if that is known: another folder may be at its path by now.
+    pub(super) inode: Option<i64>,
     /// Whether there may be entries in it from an earlier scan.
     pub(super) known: bool,
     /// Where it is in the location.
@@ -86,6 +89,8 @@ struct Current {
 struct Tour {
     walk: Walk,
     scope: Scope,
+    /// The scope's folder and those above it. None of them can be below it.
+    above: HashSet<Uuid>,
     folders: HashMap<u64, Folder>,
     current: Option<Current>,
 }
@@ -174,15 +179,25 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
         let walk = match walk {
             Ok(walk) => walk,
             // What took it away is still to be heard of.
+            Err(RootError::NotFound { .. } | RootError::NotADirectory { .. }) if part => {
+                self.lost.owe(scope.folder);
+                return Ok(None);
+            }
             Err(_) if part => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        if scope.inode.is_some_and(|inode| inode != walk.root().inode.cast_signed()) {
+            // What is in this one is not in that one.
+            self.lost.owe(scope.folder);
+            return Ok(None);
+        }
         if part && (self.ignore.enter(&scope.path) || !self.belongs(walk.root(), &scope.path)) {
             return Ok(None);
         }
         self.lost.ask_inodes(!matches!(scope.extent, Extent::Names(_)));
+        let above = self.catalog.read(|db| way_up(db, scope.folder))?;
         let folders = HashMap::from([(ROOT, Folder { id: scope.folder, known: scope.known })]);
-        Ok(Some(Tour { walk, scope, folders, current: None }))
+        Ok(Some(Tour { walk, scope, above, folders, current: None }))
     }
 
     /// The folder with this index, which is being listed.
@@ -236,13 +251,25 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
         };
         let known = current.known.take(found.name.as_bytes());
         let parent = current.id;
-        let old = self.recognise(known, &meta, kind)?;
+        let on_the_way = is_dir && tour.walk.is_on_the_way(&meta);
+        let old = if on_the_way { None } else { self.recognise(known, &meta, kind)? };
+        if on_the_way || old.as_ref().is_some_and(|old| tour.above.contains(&old.id)) {
+            // It was moved into a folder that was below it a moment ago.
+            self.lost.owe(parent);
+            tour.walk.do_not_enter(index);
+            return Ok(());
+        }
         self.lost.found(old.as_ref(), &meta, (parent, &found.name));
         let entry = self.entry(&found, kind, parent, old.as_ref());
         if is_dir {
             tour.folders.insert(index, Folder { id: entry.id, known: old.is_some() });
-            if !self.goes_on(&tour.scope, &found, old.is_some()) || !self.belongs(&meta, &path) {
+            let goes_on = self.goes_on(&tour.scope, &found, old.is_some());
+            if !goes_on || !self.belongs(&meta, &path) {
                 tour.walk.do_not_enter(index);
+            }
+            if !goes_on && old.as_ref().is_some_and(|old| old.inode != entry.inode) {
+                // What is known to be in it was in another one.
+                self.lost.owe(entry.id);
             }
         }
         let doubt = found.depth == 1 && tour.scope.extent.names(&found.name) && is_fresh(&meta);
@@ -336,9 +363,13 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
     }
 
     fn problem(&mut self, tour: &Tour, mut problem: Problem) {
-        let named = matches!(tour.scope.extent, Extent::Names(_));
+        if matches!(problem.what, What::Changed | What::Vanished | What::Cycle)
+            && let Some(folder) = tour.walk.entering().and_then(|dir| tour.folders.get(&dir))
+        {
+            self.lost.owe(folder.id);
+        }
         // What was named and is not there is passed over.
-        if named && problem.what == What::Vanished {
+        if matches!(tour.scope.extent, Extent::Names(_)) && problem.what == What::Vanished {
             return;
         }
         problem.path = tour.scope.path.join(&problem.path);

@@ -21,6 +21,10 @@ const HASHES: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after something failed.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// More folders than this are not compared once more one by one, and none more often than this: instead
+/// all is scanned.
+const MAX_OWED: usize = 1_000;
+const MAX_TRIES: u32 = 8;
 /// Nobody waits longer than this for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -45,6 +49,10 @@ pub(super) struct Kept<'k> {
     after: Option<i64>,
     grown: Option<(Instant, Instant)>,
     late: Late,
+    /// Folders that are to be compared once more, when, and how often nothing came of it.
+    owed: Vec<Uuid>,
+    owed_at: Option<Instant>,
+    owed_tries: u32,
     pause: Duration,
 }
 
@@ -72,6 +80,9 @@ impl<'k> Kept<'k> {
             after: None,
             grown: None,
             late: Late::default(),
+            owed: Vec::new(),
+            owed_at: None,
+            owed_tries: 0,
             pause: FIRST_PAUSE,
         }
     }
@@ -100,6 +111,8 @@ impl<'k> Kept<'k> {
         }
         if let Some(batch) = self.wait() {
             self.apply(batch)?;
+        } else if self.owed_at.is_some_and(|at| at <= Instant::now()) {
+            self.try_again()?;
         }
         self.hash()?;
         if self.grown.is_some_and(|(_, last)| last.elapsed() >= self.options.quiet)
@@ -144,7 +157,7 @@ impl<'k> Kept<'k> {
     fn scan(&mut self) -> Result<(), CatalogError> {
         self.scan_at = None;
         let options = ScanOptions { cancel: self.signal.work(), ..ScanOptions::default() };
-        let (added, left) = self.catalog.rescan_kept(self.id, &options)?;
+        let (added, left, owed) = self.catalog.rescan_kept(self.id, &options)?;
         self.desk.clear(self.id, |problem| {
             matches!(problem, KeepProblem::Scan(_) | KeepProblem::Failed(_))
         });
@@ -153,8 +166,30 @@ impl<'k> Kept<'k> {
         if left {
             self.late.all();
         }
+        self.owed_tries = 0;
+        self.owe(owed);
         self.went_well();
         Ok(())
+    }
+
+    /// These are to be compared once more.
+    fn owe(&mut self, owed: Vec<Uuid>) {
+        self.owed = owed;
+        if self.owed.is_empty() {
+            (self.owed_at, self.owed_tries) = (None, 0);
+        } else if self.owed.len() > MAX_OWED || self.owed_tries >= MAX_TRIES {
+            (self.owed, self.owed_at, self.owed_tries) = (Vec::new(), None, 0);
+            self.scan_at = Some(Instant::now());
+        } else {
+            let pause = FIRST_PAUSE.saturating_mul(1 << self.owed_tries.min(MAX_TRIES));
+            self.owed_at = Some(Instant::now() + pause);
+        }
+    }
+
+    /// Nothing was heard of what is owed.
+    fn try_again(&mut self) -> Result<(), CatalogError> {
+        self.owed_tries += 1;
+        self.update(&[])
     }
 
     fn went_well(&mut self) {
@@ -183,7 +218,7 @@ impl<'k> Kept<'k> {
         let counts = self
             .grown
             .map(|(first, last)| (last + self.options.quiet).min(first + self.options.busy));
-        let soonest = [open, self.scan_at, hashes, counts].into_iter().flatten();
+        let soonest = [open, self.scan_at, self.owed_at, hashes, counts].into_iter().flatten();
         let until = soonest.fold(now + LONG, Instant::min);
         match &mut self.watcher {
             Some(watcher) => watcher.next(until),
@@ -209,18 +244,27 @@ impl<'k> Kept<'k> {
             return Ok(());
         }
         if !batch.events.is_empty() {
-            let options = ScanOptions { cancel: self.signal.work(), ..ScanOptions::default() };
-            let updated = self.catalog.update(self.id, &batch.events, &options)?;
-            self.note(updated.problems);
-            self.late.add(updated.left);
-            if updated.more_left {
-                self.late.all();
-            }
-            self.grew(updated.growth, updated.after);
+            self.update(&batch.events)?;
         }
         if self.scan_at.is_none() {
             self.went_well();
         }
+        Ok(())
+    }
+
+    fn update(&mut self, events: &[Event]) -> Result<(), CatalogError> {
+        let options = ScanOptions { cancel: self.signal.work(), ..ScanOptions::default() };
+        // Should this fail, all is scanned.
+        let owed = std::mem::take(&mut self.owed);
+        self.owed_at = None;
+        let updated = self.catalog.update(self.id, (events, &owed), &options)?;
+        self.note(updated.problems);
+        self.late.add(updated.left);
+        if updated.more_left {
+            self.late.all();
+        }
+        self.owe(updated.owed);
+        self.grew(updated.growth, updated.after);
         Ok(())
     }
 
@@ -257,7 +301,8 @@ impl<'k> Kept<'k> {
     fn away(&mut self) {
         self.signal.watch(None);
         self.watcher = None;
-        self.scan_at = None;
+        (self.scan_at, self.owed_at) = (None, None);
+        self.owed.clear();
         self.late.stop();
         self.open_at = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(self.options.away);

@@ -41,9 +41,10 @@
 //! and nothing is said when it goes, for the same reason.
 //!
 //! **What is not seen**: changes made by other machines on network drives ([`Problem::Remote`]),
-//! writes through a memory map before the file is closed, and the time of a folder that changes with what is in
-//! it. Only Linux is watched (by inotify): the libraries at hand lose what is created in a new folder
-//! before it is watched, or the order and pairing of moves. Elsewhere, [`Watcher::open`] fails with
+//! writes through a memory map before the file is closed, a write to a file under the other names that
+//! it has (hard links), and the time of a folder that changes with what is in it. Only Linux is watched
+//! (by inotify): the libraries at hand lose what is created in a new folder before it is watched, or
+//! the order and pairing of moves. Elsewhere, [`Watcher::open`] fails with
 //! [`WatchError::Unsupported`], and whoever asks rescans from time to time.
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the watcher is on Linux only"))]

@@ -107,6 +107,8 @@ pub struct Walk {
     listing: bool,
     buffer: Vec<u8>,
     last_index: u64,
+    /// The directory that is being entered, until something in it is looked at.
+    entering: Option<u64>,
     /// At most a handful: what one name or one directory gave beyond its first step.
     pending: VecDeque<Step>,
 }
@@ -166,6 +168,7 @@ impl Walk {
             listing: false,
             buffer: Vec::new(),
             last_index: ROOT,
+            entering: None,
             pending: VecDeque::new(),
         };
         let own = Sub { name: c"".into(), index: ROOT, id: meta.identity() };
@@ -183,6 +186,18 @@ impl Walk {
     #[must_use]
     pub fn dir_path(&self) -> PathBuf {
         self.stack.path()
+    }
+
+    /// The index of the directory that the last step was about, if that was a problem with entering it.
+    #[must_use]
+    pub fn entering(&self) -> Option<u64> {
+        self.entering
+    }
+
+    /// Whether this is the directory being listed, or one of those above it down from the root.
+    #[must_use]
+    pub fn is_on_the_way(&self, dir: &Meta) -> bool {
+        self.stack.has(dir.identity())
     }
 
     /// Does not enter the directory that was found last. Of no effect unless the last step gave
@@ -221,6 +236,7 @@ impl Walk {
 
     /// Looks at the next name of the directory being listed.
     fn look(&mut self) -> Step {
+        self.entering = None;
         let Some(frame) = self.stack.top() else { unreachable!("a listing has its frame") };
         let Some(name) = self.names.get(self.at) else {
             self.listing = false;
@@ -297,6 +313,7 @@ impl Walk {
     }
 
     fn enter(&mut self, sub: Sub) -> Result<(), Problem> {
+        self.entering = Some(sub.index);
         let path = |walk: &Self| walk.stack.path().join(os(&sub.name));
         if self.stack.depth() >= MAX_DEPTH {
             return Err(Problem::new(path(self), What::TooDeep));
