@@ -1,37 +1,76 @@
-//! Commits that are visible first and durable behind.
+//! Commits that are visible first and durable behind, and the write-ahead log that they are in.
 //!
 //! SQLite makes a commit durable before it makes it visible: with `synchronous = FULL` it syncs the
 //! write-ahead log within `COMMIT`. What others wrote and hold as well need not wait for that: it is
 //! committed with `NORMAL`, which a crash of the process cannot undo, and the log is synced behind it,
 //! by this file's hand. Only then may anybody be told that it is here.
 //!
-//! A sync that fails leaves unknown what of the log reached the disk, and a second one may say that
-//! all is well although it is not. So after a failure nothing else is begun before the log was moved
-//! into `library.db` and that was synced.
+//! A sync that fails may leave the system with pages that it takes for written and that never reached
+//! the disk: the next sync then says that all is well. So every sync that could fail for a change that
+//! is visible is done here, where the failure is seen: nothing is committed strictly, and the log is
+//! not moved into `library.db`, before what is visible is durable. After a failure the log is written
+//! over with what it holds, so that the system has to write all of it again. The same is done with a
+//! log that an earlier process left.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rusqlite::Connection;
 
 use crate::error::{StoreError, Within};
 use crate::open::{LIBRARY_FILE, SqliteStore, sync_dir};
 
+/// How much of the log is written over at once.
+const CHUNK: usize = 1 << 20;
+
 /// How far what is committed is durable.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Durability {
     /// Whether commits are made with `NORMAL`.
     relaxed: bool,
-    /// SQLite's count of changed rows up to which everything is durable.
-    durable: u64,
+    /// SQLite's count of changed rows as the last transaction left it.
+    changes: u64,
+    /// Whether something visible may not be durable.
+    behind: bool,
     /// The write-ahead log, to be synced.
     log: Option<File>,
-    /// A sync has failed.
+    /// Whether a sync of what the log holds may have failed.
     suspect: bool,
+    /// How many pages the log held after the last commit.
+    pages: Arc<AtomicU32>,
+    /// With how many it is moved into `library.db`.
+    max_pages: u32,
+}
+
+impl Durability {
+    /// Takes the log of a connection into care, which SQLite would move by itself, as it commits, and
+    /// keep quiet if that fails.
+    pub(crate) fn of(conn: &mut Connection, max_pages: u32) -> Result<Self, StoreError> {
+        let pages = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&pages);
+        let count = move |_: &mut rusqlite::hooks::Wal, pages| {
+            counted.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        if let Err(error) = conn.wal_hook(Some(count)) {
+            return Err(error).within(conn, "watching the write-ahead log");
+        }
+        // What an earlier process left may have met a disk that failed.
+        let (behind, suspect) = (true, true);
+        Ok(Self { relaxed: false, changes: 0, behind, log: None, suspect, pages, max_pages })
+    }
 }
 
 impl SqliteStore {
-    /// Chooses how the next transaction is committed.
+    /// Prepares for the next transaction: chooses how it is committed.
     pub(crate) fn relax(&mut self, relaxed: bool) -> Result<(), StoreError> {
-        if self.durability.suspect {
+        let large = self.durability.pages.load(Ordering::Relaxed) >= self.durability.max_pages;
+        if large || !relaxed || self.durability.suspect {
+            self.make_durable()?;
+        }
+        if large {
             self.move_log()?;
         }
         if self.durability.relaxed != relaxed {
@@ -44,12 +83,16 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// A transaction has been committed; one that was not relaxed has synced the log.
+    /// A transaction has been committed. One that was not relaxed has synced what it wrote.
     pub(crate) fn note_committed(&mut self) {
         let changes = self.conn.total_changes();
-        if !self.durability.relaxed {
-            self.durability.durable = changes;
-        }
+        let wrote = std::mem::replace(&mut self.durability.changes, changes) != changes;
+        self.durability.behind |= self.durability.relaxed && wrote;
+    }
+
+    /// Something is about to be committed that is not counted as a changed row.
+    pub(crate) fn note_unseen(&mut self) {
+        self.durability.behind |= self.durability.relaxed;
     }
 
     /// Makes what was committed durable, if it is not yet. On an error what was committed is visible
@@ -58,52 +101,57 @@ impl SqliteStore {
         if self.tx.is_some() {
             return Err(StoreError::Nested);
         }
-        if self.durability.suspect {
-            return self.move_log();
-        }
-        let changes = self.conn.total_changes();
-        if changes == self.durability.durable {
+        if !self.durability.behind {
             return Ok(());
         }
-        if let Err(error) = self.sync_wal() {
-            self.durability.suspect = true;
+        let suspect = std::mem::replace(&mut self.durability.suspect, true);
+        if let Err(error) = self.sync_wal(suspect) {
             self.durability.log = None;
             return Err(error);
         }
-        self.durability.durable = changes;
+        (self.durability.behind, self.durability.suspect) = (false, false);
         Ok(())
     }
 
-    fn sync_wal(&mut self) -> Result<(), StoreError> {
+    fn sync_wal(&mut self, suspect: bool) -> Result<(), StoreError> {
         let path = self.dir.join(format!("{LIBRARY_FILE}-wal"));
         let failed = |error| StoreError::io(&path, "syncing", error);
-        let log = match &self.durability.log {
+        let log = match &mut self.durability.log {
             Some(log) => log,
             None => {
                 // SQLite sees to the file's name only when it syncs it by itself.
                 sync_dir(&self.dir)?;
-                let log = File::options().write(true).open(&path).map_err(failed)?;
+                let log = File::options().read(true).write(true).open(&path).map_err(failed)?;
                 self.durability.log.insert(log)
             }
         };
+        if suspect {
+            write_over(log).map_err(failed)?;
+        }
         log.sync_data().map_err(failed)
     }
 
-    /// Moves the whole log into `library.db` and syncs that.
+    /// Moves what the log holds into `library.db`, as far as no reader is in the way.
     fn move_log(&mut self) -> Result<(), StoreError> {
-        const DOING: &str = "moving the write-ahead log";
-        let busy: i64 = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))
-            .within(&self.conn, DOING)?;
-        if busy != 0 {
-            // A reader holds on to an older state.
-            let busy = ErrorKind::ResourceBusy.into();
-            return Err(StoreError::io(&self.dir.join(LIBRARY_FILE), DOING, busy));
+        self.conn
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .within(&self.conn, "moving the write-ahead log")
+    }
+}
+
+/// Writes a file over with what it holds. Nobody else writes to it.
+fn write_over(file: &mut File) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(());
         }
-        self.durability.suspect = false;
-        self.durability.durable = self.conn.total_changes();
-        Ok(())
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&chunk[..read])?;
+        at += read as u64;
     }
 }
 
@@ -148,14 +196,25 @@ mod tests {
         };
         store.begin().unwrap();
         put(&mut store, "strict");
-        assert_eq!(store.durability.durable, store.conn.total_changes());
+        store.make_durable().unwrap();
+        store.begin().unwrap();
+        put(&mut store, "strict");
+        assert!(!store.durability.behind);
         store.begin_relaxed().unwrap();
         assert!(matches!(store.make_durable(), Err(StoreError::Nested)));
         put(&mut store, "relaxed");
         assert_eq!(seen(), 2);
-        assert!(store.durability.durable < store.conn.total_changes());
+        assert!(store.durability.behind);
         store.make_durable().unwrap();
-        assert_eq!(store.durability.durable, store.conn.total_changes());
+        assert!(!store.durability.behind);
+        store.begin_relaxed().unwrap();
+        put(&mut store, "relaxed too");
+        store.begin().unwrap();
+        assert!(!store.durability.behind, "it may write nothing, and then syncs nothing");
+        store.commit().unwrap();
+        store.begin_relaxed().unwrap();
+        store.commit().unwrap();
+        assert!(!store.durability.behind);
         let level = |store: &SqliteStore| {
             store.conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap()
         };
@@ -163,32 +222,52 @@ mod tests {
         store.begin().unwrap();
         assert_eq!(level(&store), 2);
         put(&mut store, "strict again");
-        assert_eq!(store.durability.durable, store.conn.total_changes());
+        assert!(!store.durability.behind);
     }
 
     #[test]
-    fn after_a_sync_that_failed_the_log_is_moved_before_anything_else() {
+    fn after_a_sync_that_failed_the_log_is_written_over_before_anything_else() {
         let place = tempfile::tempdir().unwrap();
         let mut store = store(&place.path().join("library"));
         store.begin_relaxed().unwrap();
         put(&mut store, "one");
+        store.make_durable().unwrap();
+        store.begin_relaxed().unwrap();
+        put(&mut store, "two");
+        store.durability.log = None;
         let wal = store.dir.join(format!("{LIBRARY_FILE}-wal"));
         let aside = store.dir.join("aside");
         std::fs::rename(&wal, &aside).unwrap();
         assert!(store.make_durable().is_err());
+        assert!(store.begin().is_err());
         std::fs::rename(&aside, &wal).unwrap();
-        assert!(store.durability.suspect);
+        assert!(store.durability.suspect && store.durability.behind);
+        let bytes = std::fs::read(&wal).unwrap();
         store.begin_relaxed().unwrap();
-        assert!(!store.durability.suspect);
+        assert!(!store.durability.suspect && !store.durability.behind);
+        assert_eq!(std::fs::read(&wal).unwrap(), bytes);
         store.rollback().unwrap();
-        // The file itself has it, without the log.
-        let alone = place.path().join("alone.db");
-        std::fs::copy(store.dir.join(LIBRARY_FILE), &alone).unwrap();
-        let alone = rusqlite::Connection::open(alone).unwrap();
-        let count =
-            alone.query_row("SELECT count(*) FROM _local WHERE space = 'test'", [], |row| {
-                row.get::<_, i64>(0)
-            });
-        assert_eq!(count.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_log_that_is_large_is_moved() {
+        let place = tempfile::tempdir().unwrap();
+        let mut store = store(&place.path().join("library"));
+        store.durability.max_pages = 100;
+        let pages = |store: &SqliteStore| store.durability.pages.load(Ordering::Relaxed);
+        let (mut most, mut last, mut moved) = (0, 0, 0);
+        for n in 0..400_u32 {
+            if n % 2 == 0 {
+                store.begin().unwrap()
+            } else {
+                store.begin_relaxed().unwrap()
+            }
+            put(&mut store, &n.to_string());
+            most = most.max(pages(&store));
+            moved += u32::from(pages(&store) < last);
+            last = pages(&store);
+        }
+        assert!((100..110).contains(&most), "{most}");
+        assert!(moved > 1, "{moved}");
     }
 }

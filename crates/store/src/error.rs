@@ -10,8 +10,8 @@ use rusqlite::{Connection, ErrorCode, ffi};
 
 /// Why the store did not do what it was asked.
 ///
-/// Within a transaction every error leaves the transaction to be rolled back; nothing of it has
-/// become durable. Outside of one nothing was changed, unless a variant says otherwise.
+/// Within a transaction every error leaves the transaction to be rolled back; nothing of it shows
+/// (see [`crate::SqliteStore::commit`] for what a power cut may bring back). Outside of one nothing was changed, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -137,7 +137,7 @@ impl SqliteStore {
             }
             Err(error) => return Err(StoreError::io(&path, "opening", error)),
         }
-        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, &options)?;
+        let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, &options)?;
         let format = check_format(&conn, dir)?;
         if conn.is_readonly("main").within(&conn, "opening")? {
             return Err(StoreError::ReadOnly { path, doing: "opening", source: None });
@@ -151,6 +151,8 @@ impl SqliteStore {
         let mut state = State::load(&conn)?;
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
         let housework = Housework::at_open(&state);
+        let max_pages = wal_pages(&conn, &options)?;
+        let durability = Durability::of(&mut conn, max_pages)?;
         Ok(Self {
             dir: dir.to_owned(),
             options,
@@ -161,7 +163,7 @@ impl SqliteStore {
             state,
             tx: None,
             refuse_foreign: false,
-            durability: Durability::default(),
+            durability,
             scratch: None,
             pins: Pins::default(),
             housework,
@@ -269,13 +271,20 @@ pub(crate) fn durable(conn: &Connection, options: &StoreOptions) -> Result<(), S
     if mode != "wal" {
         return Err(StoreError::ReadOnly { path: path_of(conn), doing: DOING, source: None });
     }
-    let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).within(conn, DOING)?;
-    let pages = (u64::from(options.wal_kib) << 10) / u64::from(page.max(512));
     conn.pragma_update(None, "synchronous", "FULL").within(conn, DOING)?;
-    conn.pragma_update(None, "wal_autocheckpoint", pages.max(100).cast_signed())
+    conn.pragma_update(None, "wal_autocheckpoint", wal_pages(conn, options)?)
         .within(conn, DOING)?;
     conn.pragma_update(None, "journal_size_limit", i64::from(options.wal_kib) << 11)
         .within(conn, DOING)
+}
+
+/// How many pages a write-ahead log may hold.
+fn wal_pages(conn: &Connection, options: &StoreOptions) -> Result<u32, StoreError> {
+    let page: u32 = conn
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .within(conn, "reading the size of a page")?;
+    let pages = (u64::from(options.wal_kib) << 10) / u64::from(page.max(512));
+    Ok(u32::try_from(pages).unwrap_or(u32::MAX).clamp(100, 1 << 30))
 }
 
 /// A write-ahead log that cannot be opened: its folder decides what that means.

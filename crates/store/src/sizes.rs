@@ -43,6 +43,7 @@ impl SqliteStore {
         if self.in_transaction() {
             return Err(StoreError::Nested);
         }
+        self.note_unseen();
         give_back(&self.conn, max_kib)
     }
 

@@ -68,21 +68,19 @@ impl SqliteStore {
             self.housework.log = give_back_slice(&self.log.conn)?;
         } else if self.housework.library {
             self.relax(true)?;
+            self.note_unseen();
             self.housework.library = give_back_slice(&self.conn)?;
         }
         Ok(self.is_unswept())
     }
 
     fn sweep_log(&mut self) -> Result<(), StoreError> {
-        let conn = &self.log.conn;
-        // What a power cut brings back is below the floors all the same.
-        conn.pragma_update(None, "synchronous", "NORMAL").within(conn, DOING)?;
+        // Durable, though what a power cut brought back would be below the floors: a commit that was
+        // never synced would take those behind it with it, if a sync has failed in between.
         let swept = self.sweep_slice();
-        let conn = &self.log.conn;
-        if swept.is_err() && !conn.is_autocommit() {
-            run(conn, "ROLLBACK", DOING)?;
+        if swept.is_err() && !self.log.conn.is_autocommit() {
+            run(&self.log.conn, "ROLLBACK", DOING)?;
         }
-        conn.pragma_update(None, "synchronous", "FULL").within(conn, DOING)?;
         for origin in swept? {
             self.housework.origins.remove(&origin);
         }

@@ -55,8 +55,9 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Makes the transaction durable. On an error nothing of it was kept, and no transaction is
-    /// open any more.
+    /// Makes the transaction durable. On an error nothing of it shows, and no transaction is open any
+    /// more. If it was the disk that failed, the library may hold it all the same when it is opened
+    /// after a crash or power cut that comes before the next commit; nobody was told of it by then.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         if self.tx.is_none() {
             return Err(StoreError::NoTransaction);

@@ -1,6 +1,9 @@
 //! What the tests of the store share: a schema, an identity, change sets.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and may panic")]
 
+pub(crate) mod format_1;
+pub(crate) mod pages;
+
 use std::path::Path;
 
 use driftless_core::change::{Change, ChangeSet, Draft};
