@@ -79,7 +79,8 @@ pub(crate) struct Disk {
     root: PathBuf,
     plan: Plan,
     done: u64,
-    counts: BTreeMap<Kind, u64>,
+    /// What was done, in order.
+    kinds: Vec<Kind>,
     /// What failed first.
     hit: Option<(Kind, PathBuf)>,
     nodes: Vec<Node>,
@@ -95,7 +96,7 @@ impl Disk {
             root: root.to_owned(),
             plan,
             done: 0,
-            counts: BTreeMap::new(),
+            kinds: Vec::new(),
             hit: None,
             nodes: Vec::new(),
             names: Names::new(),
@@ -111,13 +112,9 @@ impl Disk {
         disk
     }
 
-    /// How many operations there were, whether they failed or not.
-    pub(crate) fn operations(&self) -> u64 {
-        self.done
-    }
-
-    pub(crate) fn counts(&self) -> &BTreeMap<Kind, u64> {
-        &self.counts
+    /// The operations that there were, whether they failed or not.
+    pub(crate) fn operations(&self) -> &[Kind] {
+        &self.kinds
     }
 
     pub(crate) fn hit(&self) -> Option<&(Kind, PathBuf)> {
@@ -132,7 +129,7 @@ impl Disk {
     /// Counts an operation on a file of this disk and says how it ends.
     pub(crate) fn operation(&mut self, kind: Kind, path: Option<&Path>) -> Fate {
         self.done += 1;
-        *self.counts.entry(kind).or_default() += 1;
+        self.kinds.push(kind);
         let fate = match self.plan {
             Plan::Once(n) if n == self.done => Fate::Fails,
             Plan::From(n) if n <= self.done => Fate::Fails,
@@ -263,7 +260,7 @@ impl Disk {
             durable_names: names(&self.durable_names),
             entries: self.entries.iter().map(entry).collect(),
             nodes: self.nodes.clone(),
-            counts: self.counts.clone(),
+            kinds: self.kinds.clone(),
             hit: self.hit.clone(),
             ..*self
         }

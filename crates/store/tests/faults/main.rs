@@ -5,7 +5,7 @@
 //! one fails, on which everything fails from it on, and with a power cut in its midst. Afterwards the
 //! library must be in a state that the script leads to: one that was promised, or the one behind it.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../common/mod.rs"]
@@ -17,7 +17,7 @@ mod run;
 mod script;
 mod vfs;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -25,16 +25,22 @@ use driftless_core::mem::MemStore;
 
 use crate::common::format_1::as_format_1;
 use crate::common::{create, device};
-use crate::disk::{Disk, Image, Plan};
+use crate::disk::{Disk, Image, Kind, Plan};
 use crate::luck::Luck;
 use crate::run::{Play, Run, State, place, reboot};
 use crate::script::{Call, Script, life, migration};
 
-/// Every so many operations; all of them if the environment says so.
-fn stride(every: usize) -> usize {
+/// Which operations fail: every so many and all of one kind, or all or one of them if the environment
+/// says so.
+fn chosen(operations: &[Kind], every: u64, kind: Option<Kind>) -> Vec<u64> {
+    let all = (1..).zip(operations);
     match std::env::var("DRIFTLESS_FAULTS") {
-        Ok(all) if all == "all" => 1,
-        _ => every,
+        Ok(said) if said == "all" => all.map(|(at, _)| at).collect(),
+        Ok(one) => vec![one.parse().expect("`all`, or the number of an operation")],
+        Err(_) => {
+            let picked = |(at, of): &(u64, &Kind)| at % every == 1 || kind == Some(**of);
+            all.filter(picked).map(|(at, _)| at).collect()
+        }
     }
 }
 
@@ -83,28 +89,34 @@ impl Drop for Told {
     }
 }
 
-/// How many operations the script takes on a good disk.
-fn operations(play: &Play) -> u64 {
+/// The operations of the script on a good disk.
+fn operations(play: &Play) -> Vec<Kind> {
     let root = place();
     let mut run = Run::new(play, root.path(), Plan::Well);
     while !run.is_over() {
         run.advance().unwrap();
     }
     let disk = run.disk();
-    let (count, kinds) = (disk.operations(), format!("{:?}", disk.counts()));
+    let operations = disk.operations().to_vec();
     assert!(disk.visible() == disk.files(), "the disk knows everything that was done");
     drop(disk);
     run.check();
-    eprintln!("{count} operations: {kinds}");
-    count
+    let mut counts = BTreeMap::<Kind, u64>::new();
+    operations.iter().for_each(|kind| *counts.entry(*kind).or_default() += 1);
+    eprintln!("{} operations: {counts:?}", operations.len());
+    operations
 }
 
 /// Runs of a play with each of some operations failing, in some way.
-fn each(name: &str, play: &Play, every: usize, mut run: impl FnMut(u64) -> usize) {
-    let (began, n) = (Instant::now(), operations(play));
+fn each(
+    (name, play): (&str, &Play),
+    (every, kind): (u64, Option<Kind>),
+    mut run: impl FnMut(u64) -> usize,
+) {
+    let (began, operations) = (Instant::now(), operations(play));
     let (mut runs, mut checks) = (0, 0);
-    for at in (1..=n).step_by(stride(every)) {
-        let _told = Told(format!("operation {at} of {n}, {name}"));
+    for at in chosen(&operations, every, kind) {
+        let _told = Told(format!("operation {at} of {}, {name}", operations.len()));
         checks += run(at);
         runs += 1;
     }
@@ -173,25 +185,25 @@ fn cut_power(play: &Play, at: u64, seen: &mut HashSet<u64>) -> usize {
 #[test]
 fn one_operation_fails() {
     let play = a_life();
-    each("failing once", &play, 53, |at| fail_once(&play, at));
+    each(("failing once", &play), (53, Some(Kind::Sync)), |at| fail_once(&play, at));
 }
 
 #[test]
 fn everything_fails_from_an_operation_on() {
     let play = a_life();
-    each("failing from there on", &play, 53, |at| fail_from(&play, at));
+    each(("failing from there on", &play), (53, None), |at| fail_from(&play, at));
 }
 
 #[test]
 fn the_power_is_cut() {
     let (play, mut seen) = (a_life(), HashSet::new());
-    each("power cut", &play, 53, |at| cut_power(&play, at, &mut seen));
+    each(("power cut", &play), (53, None), |at| cut_power(&play, at, &mut seen));
 }
 
 #[test]
 fn a_migration_fails() {
     let (play, mut seen) = (a_migration(), HashSet::new());
-    each("migration, failing once", &play, 53, |at| fail_once(&play, at));
-    each("migration, failing from there on", &play, 53, |at| fail_from(&play, at));
-    each("migration, power cut", &play, 53, |at| cut_power(&play, at, &mut seen));
+    each(("migration, failing once", &play), (53, Some(Kind::Sync)), |at| fail_once(&play, at));
+    each(("migration, failing from there on", &play), (53, None), |at| fail_from(&play, at));
+    each(("migration, power cut", &play), (53, None), |at| cut_power(&play, at, &mut seen));
 }

@@ -2,13 +2,13 @@
 //!
 //! It is a shim: files, locks and shared memory are those of SQLite's own VFS, so that the store runs
 //! as it always does, with all its connections. Each thread may lay a disk under what it does; what
-//! SQLite does in it is then counted, kept in mind, and made to fail. What the store syncs without
-//! SQLite comes by as well, as this process has its own `fsync` and `fdatasync`. Nothing is really
+//! SQLite does in it is then counted, kept in mind, and made to fail. What the store writes and
+//! syncs without SQLite comes by as well, as this process has its own `write`, `fsync` and `fdatasync`. Nothing is really
 //! synced: the disk knows what would be.
 #![allow(unsafe_code, reason = "SQLite's VFS and the C library's fsync are C interfaces")]
 
 use std::cell::RefCell;
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -443,11 +443,47 @@ fn sync_path(disk: &mut Disk, path: &Path) -> Fate {
     fate
 }
 
-const EIO: c_int = 5;
+/// What the store writes by itself. Whether it goes well.
+fn write_descriptor(fd: c_int, bytes: &[u8]) -> bool {
+    let Some(disk) = current() else { return true };
+    let Ok(path) = std::fs::read_link(format!("/proc/self/fd/{fd}")) else { return true };
+    let mut disk = disk.lock().unwrap();
+    let Some(node) = disk.node(&path) else { return true };
+    let fate = disk.operation(Kind::Write, Some(&path));
+    if matches!(fate, Fate::Well | Fate::Cut) {
+        // SAFETY: it takes numbers, and says where the descriptor stands.
+        let at = unsafe { lseek(fd, 0, SEEK_CUR) };
+        disk.written(node, usize::try_from(at).unwrap(), bytes);
+    }
+    fate == Fate::Well
+}
 
-// SAFETY: this is the C library's function, as Linux has it.
+const EIO: c_int = 5;
+const SEEK_CUR: c_int = 1;
+#[cfg(target_arch = "x86_64")]
+const SYS_WRITE: c_long = 1;
+#[cfg(target_arch = "aarch64")]
+const SYS_WRITE: c_long = 64;
+
+// SAFETY: these are the C library's functions, as Linux on 64 bits has them.
 unsafe extern "C" {
     safe fn __errno_location() -> *mut c_int;
+    fn lseek(fd: c_int, offset: i64, whence: c_int) -> i64;
+    fn syscall(number: c_long, ...) -> c_long;
+}
+
+/// The C library's function, for this process.
+// SAFETY: it has the type and the meaning of the one that it stands for.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(fd: c_int, from: *const c_void, count: usize) -> isize {
+    // SAFETY: the caller's promise: `from` has `count` bytes.
+    unsafe {
+        if count > 0 && !write_descriptor(fd, std::slice::from_raw_parts(from.cast(), count)) {
+            *__errno_location() = EIO;
+            return -1;
+        }
+        isize::try_from(syscall(SYS_WRITE, fd, from, count)).unwrap_or(-1)
+    }
 }
 
 /// The C library's function, for this process.
