@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
 use crate::digest::{Digest, Digests};
-use crate::id::{DeviceId, Dot, Origin, RecordKey, Seq};
+use crate::id::{DeviceId, Dot, Epoch, Origin, RecordKey, Seq};
 use crate::merge::Lost;
 use crate::page::Cursor;
 use crate::record::Record;
@@ -125,6 +125,11 @@ pub trait Store {
     fn clock(&self) -> Hlc;
     /// Keeps the time of the clock.
     fn set_clock(&mut self, time: Hlc) -> Result<(), Self::Error>;
+
+    /// The epoch in which this device writes its shared lane, if it was kept.
+    fn shared_epoch(&self) -> Option<Epoch>;
+    /// Keeps the epoch in which this device writes its shared lane from now on.
+    fn set_shared_epoch(&mut self, epoch: Epoch) -> Result<(), Self::Error>;
 
     /// The shared lanes that are held.
     fn vector(&self) -> &Vector;

@@ -52,6 +52,8 @@ impl World {
             }
             (Kind::Prune, _) => self.post(i, Input::Prune),
             (Kind::LoseLog, _) => self.lose_log(i)?,
+            (Kind::Save, _) => self.save(i)?,
+            (Kind::Restore, _) => self.restore(rng)?,
             (Kind::Years, _) => self.sleep(i, rng)?,
             (Kind::Evict, _) => self.evict(i, &links, rng),
             (Kind::Leave, _) => self.leave(i)?,
@@ -102,6 +104,47 @@ impl World {
         lost.map_err(|error| self.store_failed(i, &error))
     }
 
+    fn save(&mut self, i: usize) -> Result<(), Violation> {
+        self.sync(i)?;
+        let saved = self.replicas[i].save();
+        saved.map_err(|error| self.store_failed(i, &error))
+    }
+
+    /// A replica goes down, and starts again from an older copy of its data. What it wrote since is
+    /// lost unless somebody else has it.
+    fn restore(&mut self, rng: &mut Rng) -> Result<(), Violation> {
+        let has_copy = |i: &usize| self.replicas[*i].is_up() && self.replicas[*i].is_saved();
+        let saved: Vec<usize> = (0..self.replicas.len()).filter(has_copy).collect();
+        if saved.is_empty() {
+            return Ok(());
+        }
+        let i = rng.pick(&saved);
+        self.count("restored");
+        self.crash(i)?;
+        let before = self.replicas[i].durable.shared.clone();
+        let restored = self.replicas[i].restore();
+        restored.map_err(|error| self.store_failed(i, &error))?;
+        if self.replicas[i].durable.shared != before {
+            self.count("restored what was older");
+        }
+        self.lost_power(i)?;
+        self.note_losses();
+        Ok(())
+    }
+
+    /// What nobody who is left holds cannot come back.
+    fn note_losses(&mut self) {
+        for (origin, end) in self.ledger.ends() {
+            let stay = self.replicas.iter().filter(|replica| !replica.gone);
+            let held = stay.map(|replica| replica.durable.shared.seq(&origin)).max();
+            let held = held.unwrap_or(0);
+            if held < end {
+                let sure = self.sure.entry(origin).or_insert(held);
+                *sure = held.min(*sure);
+            }
+        }
+    }
+
     fn wish(&mut self, i: usize, kind: Kind, rng: &mut Rng) {
         for _ in 0..rng.pick(&[1, 1, 2, 5]) {
             self.replicas[i].wishes.push_back((kind, rng.draw()));
@@ -145,6 +188,7 @@ impl World {
         let crashed = self.replicas[i].crash();
         crashed.map_err(|error| self.store_failed(i, &error))?;
         self.replicas[i].gone = true;
+        self.note_losses();
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ const FLUSH_EVERY: u64 = 3;
 
 /// A store, and what of it is durable.
 pub(crate) enum Base {
-    Memory { mem: Box<MemStore>, synced: Option<Box<MemStore>> },
+    Memory { mem: Box<MemStore>, synced: Option<Box<MemStore>>, saved: Option<Box<MemStore>> },
     Sqlite(Box<Disk>),
 }
 
@@ -50,7 +50,7 @@ type Done<T> = Result<T, StoreError>;
 
 impl Base {
     pub(crate) fn memory(device: DeviceId) -> Self {
-        Self::Memory { mem: Box::new(MemStore::new(device)), synced: None }
+        Self::Memory { mem: Box::new(MemStore::new(device)), synced: None, saved: None }
     }
 
     pub(crate) fn sqlite(identity: Identity, schema: &Schema) -> Done<Self> {
@@ -70,7 +70,7 @@ impl Base {
     /// Makes everything durable.
     pub(crate) fn commit(&mut self) -> Done<()> {
         match self {
-            Base::Memory { mem, synced } => {
+            Base::Memory { mem, synced, .. } => {
                 mem.commit();
                 *synced = None;
                 Ok(())
@@ -82,7 +82,7 @@ impl Base {
     /// Makes the batch visible, and durable with the next [`Base::commit`].
     pub(crate) fn commit_relaxed(&mut self) -> Done<()> {
         match self {
-            Base::Memory { mem, synced } => {
+            Base::Memory { mem, synced, .. } => {
                 if synced.is_none() {
                     let mut before = mem.clone();
                     before.rollback();
@@ -117,7 +117,7 @@ impl Base {
     /// The power fails. Returns whether anything that was visible is gone.
     pub(crate) fn cut_power(&mut self) -> Done<bool> {
         match self {
-            Base::Memory { mem, synced } => {
+            Base::Memory { mem, synced, .. } => {
                 mem.crash();
                 let Some(synced) = synced.take() else { return Ok(false) };
                 *mem = synced;
@@ -133,6 +133,33 @@ impl Base {
         match self {
             Base::Memory { mem, .. } => mem.lose_log(),
             Base::Sqlite(disk) => disk.lose_log()?,
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of what is there, which is durable.
+    pub(crate) fn save(&mut self) -> Done<()> {
+        match self {
+            Base::Memory { mem, saved, .. } => *saved = Some(mem.clone()),
+            Base::Sqlite(disk) => copy(&disk.place("live"), &disk.place("saved"))?,
+        }
+        Ok(())
+    }
+
+    /// Puts that copy in the place of what is there, while the process is down.
+    pub(crate) fn restore(&mut self) -> Done<()> {
+        match self {
+            Base::Memory { mem, synced, saved } => {
+                if let Some(saved) = saved {
+                    mem.clone_from(saved);
+                    mem.crash();
+                }
+                *synced = None;
+            }
+            Base::Sqlite(disk) => {
+                disk.open_copy("saved")?;
+                disk.synced = false;
+            }
         }
         Ok(())
     }

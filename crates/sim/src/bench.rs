@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use driftless_core::change::ChangeSet;
 use driftless_core::clock::Hlc;
 use driftless_core::digest::{Digest, Digests};
-use driftless_core::id::{DeviceId, Dot, Origin, RecordKey, Seq};
+use driftless_core::id::{DeviceId, Dot, Epoch, Origin, RecordKey, Seq};
 use driftless_core::mem::MemStore;
 use driftless_core::merge::Lost;
 use driftless_core::page::{Cursor, PageModel, PageReader, PageWriter};
@@ -219,6 +219,18 @@ impl BenchStore {
         self.base.lose_log()
     }
 
+    /// Keeps a copy of what is there.
+    pub(crate) fn save(&mut self) -> Done {
+        self.base.save()
+    }
+
+    /// Puts the copy in the place of what is there, while the process is down.
+    pub(crate) fn restore(&mut self) -> Done {
+        self.base.restore()?;
+        self.read_digests();
+        Ok(())
+    }
+
     fn read_digests(&mut self) {
         self.digests = read!(self, store => store.digests().clone());
     }
@@ -313,6 +325,14 @@ impl Store for BenchStore {
         } else {
             base!(self, store => store.set_clock(time))
         }
+    }
+
+    fn shared_epoch(&self) -> Option<Epoch> {
+        read!(self, store => store.shared_epoch())
+    }
+
+    fn set_shared_epoch(&mut self, epoch: Epoch) -> Result<(), StoreError> {
+        base!(self, store => store.set_shared_epoch(epoch))
     }
 
     fn vector(&self) -> &Vector {

@@ -306,13 +306,14 @@ impl World {
         let replica = &self.replicas[i];
         for j in self.network.peers_of(i) {
             let peer = &self.replicas[j];
+            let durable = peer.said();
             let known = replica.engine.as_ref().and_then(|engine| engine.known(&peer.id));
             let kept = replica.store.acknowledged(&peer.id);
             let kept = kept.map(|acked| {
                 let (shared, owned) = (&acked.shared, &acked.owned);
-                peer.durable.shared.includes(shared) && peer.durable.owned.includes(owned)
+                durable.shared.includes(shared) && durable.owned.includes(owned)
             });
-            if kept == Some(false) || known.is_some_and(|known| !covers(&peer.durable, known)) {
+            if kept == Some(false) || known.is_some_and(|known| !covers(durable, known)) {
                 let what = format!("{i} takes {known:?} for acknowledged by {:?}", peer.id);
                 return Err(self.violation(Rule::Durable, what));
             }

@@ -54,11 +54,13 @@ pub enum Fault {
     Settings,
     /// Not everybody can reach everybody: chains and stars.
     Topology,
+    /// A device's data are replaced by a copy that was made of them earlier.
+    Restore,
 }
 
 impl Fault {
     /// All of them, with their names.
-    pub const ALL: [(Fault, &'static str); 24] = [
+    pub const ALL: [(Fault, &'static str); 25] = [
         (Fault::Loss, "loss"),
         (Fault::Repeats, "repeats"),
         (Fault::Reorder, "reorder"),
@@ -83,6 +85,7 @@ impl Fault {
         (Fault::Versions, "versions"),
         (Fault::Settings, "settings"),
         (Fault::Topology, "topology"),
+        (Fault::Restore, "restore"),
     ];
 }
 

@@ -88,8 +88,10 @@ impl World {
             if phase != Phase::Ready {
                 return Some(format!("{i} is {phase:?}"));
             }
-            // What needs something that left with its writer waits in vain, until a restart.
-            if engine.waiting() > 0 && members.len() == self.replicas.len() {
+            // What needs something that left with its writer, or that its writer lost, waits in vain
+            // until a restart.
+            let complete = members.len() == self.replicas.len() && self.sure.is_empty();
+            if engine.waiting() > 0 && complete {
                 return Some(format!("{i} has change sets that wait"));
             }
             if let Some(why) = self.open_session(*i, first).or_else(|| self.lagging(*i)) {
@@ -129,7 +131,9 @@ impl World {
         for (origin, end) in self.ledger.ends() {
             let stays = members.iter().any(|i| self.replicas[*i].id == origin.device);
             let held = members.first().map(|i| self.replicas[*i].durable.shared.seq(&origin));
-            if stays && held.is_some_and(|held| held != end) {
+            // Of what a restored device had written, what nobody else had is lost.
+            let least = self.sure.get(&origin).copied().unwrap_or(end);
+            if stays && held.is_some_and(|held| !(least..=end).contains(&held)) {
                 let what = format!("{origin:?} wrote {end} change sets, {held:?} are there");
                 return Err(self.violation(Rule::Fold, what));
             }

@@ -206,9 +206,12 @@ impl World {
                 let what = format!("{i} sees a fork of {origin:?} at {seq} with {peer:?}");
                 return Err(self.violation(Rule::Peace, what));
             }
-            Told::Restated => {
-                return Err(self.violation(Rule::Peace, format!("{i} restated its own lane")));
+            Told::Restated | Told::Renewed if !self.replicas[i].restored => {
+                let what = format!("{i} goes on under a new epoch, and has lost nothing");
+                return Err(self.violation(Rule::Peace, what));
             }
+            Told::Restated => self.count("restated again"),
+            Told::Renewed => self.count("renewed again"),
             Told::Compared { .. } => self.count("compared"),
             Told::NotComparable { .. } => self.count("not comparable"),
             Told::Answered { .. } => self.count("answered"),

@@ -112,6 +112,10 @@ pub enum Kind {
     Prune,
     /// A replica's log is lost while it is down.
     LoseLog,
+    /// A copy is made of what a replica holds durably.
+    Save,
+    /// A replica's data are replaced by such a copy.
+    Restore,
 }
 
 impl Kind {
@@ -122,6 +126,7 @@ impl Kind {
                 None
             }
             Kind::LoseLog => Some(Fault::LostLog),
+            Kind::Save | Kind::Restore => Some(Fault::Restore),
             Kind::Crash | Kind::Kill => Some(Fault::Crash),
             Kind::RollBack => Some(Fault::Rollback),
             Kind::PowerCut => Some(Fault::Unsynced),
@@ -180,6 +185,7 @@ impl Plan {
         let n = setup.devices.unwrap_or(picked);
         let may = |fault| setup.faults.has(fault);
         let mut actions = actions(rng);
+        add_restores(&mut actions, &mut Rng::new(seed ^ 0x5a5a));
         let end = actions.last().map_or(0, |action| action.at);
         actions.retain(|action| action.kind.fault().is_none_or(may));
         let mixed = rng.chance(30);
@@ -246,6 +252,21 @@ fn actions(rng: &mut Rng) -> Vec<Action> {
         Action { at, kind: rng.pick(&kinds), seed: rng.draw() }
     };
     (0..n).map(|_| next()).collect()
+}
+
+/// Copies that are made and brought back, once or several times. They are drawn apart, and leave the
+/// rest of a seed's schedule as it is.
+fn add_restores(actions: &mut Vec<Action>, rng: &mut Rng) {
+    let end = actions.last().map_or(0, |action| action.at);
+    if rng.chance(75) {
+        return;
+    }
+    let mut next = |kind, from| Action { at: from + rng.below(end), kind, seed: rng.draw() };
+    let saves = [next(Kind::Save, 0), next(Kind::Save, 0)];
+    let restores = [next(Kind::Restore, saves[0].at), next(Kind::Restore, saves[1].at)];
+    actions.extend(saves.into_iter().chain(restores));
+    actions.retain(|action| action.at <= end);
+    actions.sort_by_key(|action| action.at);
 }
 
 fn wall_offset(rng: &mut Rng) -> i64 {

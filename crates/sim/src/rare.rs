@@ -3,7 +3,7 @@
 use crate::world::Counts;
 
 /// The rare things, by the names under which they are counted.
-pub const RARE: [&str; 43] = [
+pub const RARE: [&str; 44] = [
     "crashes after the commit",
     "crashes before the commit",
     "rolled back",
@@ -36,6 +36,7 @@ pub const RARE: [&str; 43] = [
     "away for years",
     "evicted",
     "logs lost",
+    "restored what was older",
     "pruned",
     "reset",
     "reconcile: begun",

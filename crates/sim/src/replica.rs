@@ -64,6 +64,13 @@ pub(crate) struct Replica {
     pub(crate) fate: Option<Fate>,
     /// What is to be done once what is visible is durable.
     pub(crate) held: Vec<Effect>,
+    /// A copy of its data, if one was made: what it meant to own, and what it held, at what time.
+    saved: Option<(Mine, State, Hlc)>,
+    /// Whether its data were ever replaced by an older copy, and whether they were since it started.
+    pub(crate) restored: bool,
+    renews: bool,
+    /// All that it held durably since it was copied.
+    pub(crate) promised: State,
     /// When its wall clock stands still, and for how long it did before.
     stopped: std::ops::Range<u64>,
     stood_ms: u64,
@@ -137,6 +144,10 @@ impl Replica {
             wishes: VecDeque::new(),
             fate: None,
             held: vec![],
+            saved: None,
+            restored: false,
+            renews: false,
+            promised: State::default(),
             stopped: 0..0,
             stood_ms: 0,
             mine: Mine::new(),
@@ -187,7 +198,11 @@ impl Replica {
         let (schema, config) = (self.schema.clone(), self.member.config.clone());
         let seed = self.index << 32 | self.starts;
         self.store.begin(false)?;
-        self.engine = Some(Engine::new(identity, schema, config, &mut self.store, seed)?);
+        let mut engine = Engine::new(identity, schema, config, &mut self.store, seed)?;
+        if std::mem::take(&mut self.renews) {
+            engine.handle(&mut self.store, Input::Renew, now)?;
+        }
+        self.engine = Some(engine);
         self.store.commit()?;
         self.note_durable();
         Ok(())
@@ -206,12 +221,50 @@ impl Replica {
         self.store.crash()
     }
 
+    /// Keeps a copy of what is durable.
+    pub(crate) fn save(&mut self) -> Result<(), StoreError> {
+        self.store.save()?;
+        self.saved = Some((self.mine_durable.clone(), self.durable.clone(), self.durable_clock));
+        self.promise();
+        Ok(())
+    }
+
+    pub(crate) fn is_saved(&self) -> bool {
+        self.saved.is_some()
+    }
+
+    /// Takes the copy for its data, while it is down.
+    pub(crate) fn restore(&mut self) -> Result<(), StoreError> {
+        let Some((mine, durable, clock)) = self.saved.clone() else { return Ok(()) };
+        self.store.restore()?;
+        (self.mine, self.mine_durable) = (mine.clone(), mine);
+        (self.durable, self.durable_clock) = (durable, clock);
+        (self.restored, self.renews) = (true, true);
+        Ok(())
+    }
+
     /// Takes what is in the store for durable.
     pub(crate) fn note_durable(&mut self) {
         let shared = self.store.vector().clone();
         self.durable = State { shared, owned: self.store.owned_vector() };
         self.durable_clock = self.store.clock();
+        if self.is_saved() {
+            self.promise();
+        }
         self.mine_durable = self.mine.clone();
+    }
+
+    /// The most that it can have said to hold. What a device held before its data were replaced by an
+    /// older copy is believed for as long as it has not said otherwise.
+    pub(crate) fn said(&self) -> &State {
+        if self.restored { &self.promised } else { &self.durable }
+    }
+
+    fn promise(&mut self) {
+        self.promised.shared.join(&self.durable.shared);
+        for (device, head) in self.durable.owned.grown_since(&self.promised.owned).iter() {
+            self.promised.owned.set(*device, *head);
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {

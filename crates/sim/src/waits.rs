@@ -90,7 +90,7 @@ impl World {
         pruned: &Pruned,
     ) -> Result<(), Violation> {
         let Some(j) = self.replica_of(device) else { return Ok(()) };
-        let holds = &self.replicas[j].durable;
+        let holds = self.replicas[j].said();
         for (origin, seq) in &pruned.log {
             if holds.shared.seq(origin) < *seq {
                 let what = format!("{i} forgets {origin:?} up to {seq}, which {j} lacks");

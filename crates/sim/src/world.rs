@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use driftless_core::engine::Input;
-use driftless_core::id::{DeviceId, LibraryId};
+use driftless_core::id::{DeviceId, LibraryId, Origin, Seq};
 use driftless_core::message::{Envelope, Message};
 use driftless_core::store::Store;
 use driftless_store::StoreError;
@@ -59,6 +59,8 @@ pub struct World {
     pub(crate) network: Network,
     pub(crate) quality: Quality,
     pub(crate) ledger: Ledger,
+    /// Of restored devices, how much of what they wrote before is certain to be there in the end.
+    pub(crate) sure: BTreeMap<Origin, Seq>,
     pub(crate) checker: Checker,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -139,6 +141,7 @@ impl World {
             network: Network::new(&plan.links),
             quality: plan.quality.clone(),
             ledger: Ledger::default(),
+            sure: BTreeMap::new(),
             checker: Checker::new(n),
             trace: Trace::new(keep_trace),
             counts: Counts::new(),

@@ -3,7 +3,7 @@
 use driftless_core::change::ChangeSet;
 use driftless_core::clock::Hlc;
 use driftless_core::digest::{Digest, Digests};
-use driftless_core::id::{DeviceId, Dot, RecordKey, Seq};
+use driftless_core::id::{DeviceId, Dot, Epoch, RecordKey, Seq};
 use driftless_core::merge::Lost;
 use driftless_core::page::Cursor;
 use driftless_core::record::Record;
@@ -15,6 +15,7 @@ use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 
 use crate::error::StoreError;
+use crate::identity::Identity;
 use crate::open::SqliteStore;
 
 impl Store for SqliteStore {
@@ -27,6 +28,16 @@ impl Store for SqliteStore {
     fn set_clock(&mut self, time: Hlc) -> Result<(), StoreError> {
         self.writable()?;
         self.state.set_clock(time);
+        Ok(())
+    }
+
+    fn shared_epoch(&self) -> Option<Epoch> {
+        Some(self.state.identity.shared_epoch)
+    }
+
+    fn set_shared_epoch(&mut self, shared_epoch: Epoch) -> Result<(), StoreError> {
+        self.writable()?;
+        self.state.set_identity(Identity { shared_epoch, ..self.identity().clone() });
         Ok(())
     }
 

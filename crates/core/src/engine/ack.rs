@@ -53,7 +53,7 @@ impl Engine {
         let State { shared, owned } = peer.known.clone();
         store.set_acknowledged(id, Acked { shared, owned, heard_ms: now.wall_ms })?;
         self.prune_soon(now);
-        self.meet_own_lane(store, &state.owned, now)?;
+        self.meet_own_lanes(store, state, now)?;
         self.event(Event::PeerState { peer: id });
         Ok(())
     }

@@ -86,7 +86,9 @@ pub enum Event {
         /// Who holds the other branch.
         peer: DeviceId,
     },
-    /// An owned lane of this device lives on under a new epoch.
+    /// This device writes its shared lane under a new epoch from now on.
+    Renewed,
+    /// The owned lane of this device lives on under a new epoch.
     Restated,
     /// A transfer of an owned lane came to its end: the lane is exact.
     LaneExact {

@@ -23,6 +23,9 @@ pub enum Input {
     Members(BTreeMap<DeviceId, u64>),
     /// Prunes now.
     Prune,
+    /// What is held here may be older than what this device has written and told others: both its
+    /// lanes go on under new epochs, so that no seq is used twice.
+    Renew,
     /// A deadline of [`super::Engine::next_deadline`] has passed.
     Tick,
     /// Asks peers for their whole state; each answer is an [`super::Event::Answered`].

@@ -229,7 +229,7 @@ impl Engine {
             next_id: 1,
             random: seed,
         };
-        engine.open_own_lane(store)?;
+        engine.open_own_lanes(store)?;
         Ok(engine)
     }
 
@@ -267,6 +267,7 @@ impl Engine {
             Input::Certificates(certificates) => self.on_certificates(certificates),
             Input::Members(members) => self.on_members(members),
             Input::Prune => self.prune(store, now)?,
+            Input::Renew => self.renew(store, now)?,
             Input::Tick => self.on_tick(store, now)?,
             Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),
             Input::Verify(peer) => self.send_digests(store, peer, true),
@@ -299,7 +300,10 @@ impl Engine {
     pub fn rolled_back<S: Store>(&mut self, store: &S) {
         self.clock = Clock::new(store.clock().max(self.clock.last()), self.config.max_drift_ms);
         self.needs_base = Vector::new();
-        // The own lane may have gone on under a new life that is rolled back, too.
+        // The own lanes may have gone on under new epochs that are rolled back, too.
+        if let Some(epoch) = store.shared_epoch() {
+            self.identity.shared_epoch = epoch;
+        }
         if let Some(head) = store.lane(&self.identity.device).and_then(|lane| lane.exact) {
             self.identity.owned_life = head.life;
         }

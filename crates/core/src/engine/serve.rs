@@ -19,7 +19,7 @@ impl Engine {
         let device = pull.device;
         if device == self.identity.device {
             let met = pull.session.as_ref().map(Session::goal).max(pull.exact);
-            self.remint_above(store, met, now)?;
+            self.restate_if_met(store, met, now)?;
         }
         let lane = store.lane(&device).cloned().unwrap_or_default();
         let plan = lane.exact.and_then(|exact| plan(&lane, exact, &pull).map(|plan| (exact, plan)));

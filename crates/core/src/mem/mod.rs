@@ -15,7 +15,7 @@ use rows::{decode_rows, encode_rows};
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
 use crate::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
-use crate::id::{DeviceId, Dot, RecordKey, Seq};
+use crate::id::{DeviceId, Dot, Epoch, RecordKey, Seq};
 use crate::merge::Lost;
 use crate::page::Cursor;
 use crate::record::Record;
@@ -42,6 +42,7 @@ struct Lane {
 #[derive(Clone, Debug, Default)]
 struct Inner {
     clock: Hlc,
+    shared_epoch: Option<Epoch>,
     vector: Vector,
     records: BTreeMap<Key, Arc<Record>>,
     /// How much of the log and of the history there is.
@@ -189,6 +190,15 @@ impl Store for MemStore {
 
     fn set_clock(&mut self, time: Hlc) -> Result<(), Infallible> {
         self.open.clock = time;
+        Ok(())
+    }
+
+    fn shared_epoch(&self) -> Option<Epoch> {
+        self.open.shared_epoch
+    }
+
+    fn set_shared_epoch(&mut self, epoch: Epoch) -> Result<(), Infallible> {
+        self.open.shared_epoch = Some(epoch);
         Ok(())
     }
 

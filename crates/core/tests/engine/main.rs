@@ -10,6 +10,7 @@ mod lost;
 mod meeting;
 mod news;
 mod reconcile;
+mod restored;
 mod scenarios;
 mod steps;
 mod table;
