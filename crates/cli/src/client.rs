@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use driftless::{Error, Library, StoreError};
-use driftless_catalog::models;
 
 use crate::args::LibraryCommand;
 use crate::failure::{Exit, Failure};
@@ -35,7 +34,7 @@ pub(crate) fn reach(places: &Places) -> Result<Reached, Failure> {
         if let Some(connection) = Connection::open(places)? {
             return Ok(Reached::Daemon(connection));
         }
-        match Library::open(&places.dir, &models()) {
+        match places.open() {
             Ok(library) => return Ok(Reached::Open(Box::new(library))),
             Err(Error::Store(StoreError::Locked { .. })) if Instant::now() < deadline => {
                 std::thread::sleep(LOCK_PAUSE);

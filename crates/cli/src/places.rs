@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use driftless::{Error, Library};
+use driftless_catalog::models;
+
 use crate::failure::{Exit, Failure};
 
 /// The most bytes that the address of a socket can have on every Unix, less the final NUL.
@@ -60,6 +63,8 @@ pub(crate) struct Places {
     pub(crate) dir: PathBuf,
     /// Where the daemon's socket may be, the first choice first.
     sockets: Vec<PathBuf>,
+    /// What is kept of this library on this device, and not copied with its directory.
+    state: Option<PathBuf>,
 }
 
 impl Places {
@@ -81,11 +86,33 @@ impl Places {
         let short = PathBuf::from(format!("/tmp/driftless-{}", rustix::process::getuid().as_raw()));
         let sockets = [
             runtime.map(|dir| dir.join(&socket_name)),
-            state.map(|dir| dir.join("socket")),
+            state.as_ref().map(|dir| dir.join("socket")),
             Some(short.join(&socket_name)),
         ];
         let fits = |path: &PathBuf| path.as_os_str().len() <= MAX_SOCKET_PATH;
-        Ok(Self { dir, sockets: sockets.into_iter().flatten().filter(fits).collect() })
+        Ok(Self { dir, sockets: sockets.into_iter().flatten().filter(fits).collect(), state })
+    }
+
+    /// Opens the library, with a guard against old copies of it if there is a place for one.
+    pub(crate) fn open(&self) -> Result<Library, Error> {
+        let place = self.state.as_ref().map(|state| make_private(state).map(|()| state));
+        let library = match place {
+            Some(Ok(state)) => Library::open_guarded(&self.dir, &models(), state)?,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no place for a guard against old copies of the library");
+                Library::open(&self.dir, &models())?
+            }
+            None => Library::open(&self.dir, &models())?,
+        };
+        if library.is_renewed() {
+            eprintln!(
+                "This directory is older than what this device has written, or a copy of it. It goes \
+                 on under a new epoch: what was written since the copy comes back from the other \
+                 devices as far as they have it. Should the original be in use as well, remove one of \
+                 the two and let it join anew: driftless invite, then driftless join."
+            );
+        }
+        Ok(library)
     }
 
     /// Where a client looks for the daemon. It may have been started with other variables set.

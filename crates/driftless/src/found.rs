@@ -95,7 +95,7 @@ impl Library {
             }
         }
         let store = filled?;
-        let library = Self::start(dir, store, founding.signing.clone(), lock)?;
+        let library = Self::start(dir, store, founding.signing.clone(), lock, None)?;
         Ok(library)
     }
 }

@@ -73,6 +73,7 @@ mod error;
 mod events;
 mod evict;
 mod found;
+mod guard;
 mod invite;
 mod join;
 mod key;

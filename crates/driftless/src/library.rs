@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use driftless_core::engine::{Config, Engine, Identity};
+use driftless_core::engine::{Config, Engine, Identity, Input};
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::schema::Schema;
 use driftless_store::{DirLock, SqliteStore};
@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::error::Error;
 use crate::events::{Change, StandingStream, Subscription};
+use crate::guard::Guard;
 use crate::members::{self, Member, MemberSet};
 use crate::models::Models;
 use crate::pace::Standing;
@@ -25,7 +26,7 @@ use crate::settings::{self, Setting};
 use crate::sync::Running;
 use crate::tx::WriteTx;
 use crate::writer::{Command, Parts, Reply, Writer};
-use crate::{key, reader};
+use crate::{key, reader, time};
 
 /// Changes that a subscriber may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 1_024;
@@ -70,6 +71,7 @@ pub struct Library {
     pulse: broadcast::Sender<()>,
     standings: broadcast::Sender<Standing>,
     readers: Mutex<Vec<Connection>>,
+    renewed: bool,
     pub(crate) members: Arc<MemberSet>,
     pub(crate) open_until: Arc<AtomicU64>,
     pub(crate) signing: SigningKey,
@@ -108,6 +110,53 @@ impl Library {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn open(dir: &Path, models: &Models) -> Result<Self, Error> {
+        Self::open_files(dir, models, None)
+    }
+
+    /// Opens the library in `dir` like [`Library::open`], with a guard against old copies.
+    ///
+    /// The guard is a small file in `state`: a directory of this device that is not copied together
+    /// with `dir`, one for each library, made if it is missing. With it a copy that is brought back,
+    /// or that runs on a second machine, is recognised at once, and goes on under new epochs
+    /// ([`Library::is_renewed`]): what it writes before it meets others cannot collide with what
+    /// this device wrote after the copy was made. Without it that shows at the first meeting with a
+    /// peer that holds more, which may be too late for what was written until then.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let place = tempfile::tempdir().unwrap();
+    /// # let (dir, copy) = (place.path().join("library"), place.path().join("copy"));
+    /// # let state = place.path().join("state");
+    /// # Library::create(&dir, &models(), "Home", "laptop")?.close();
+    /// # let copy_files = |from: &std::path::Path, to: &std::path::Path| {
+    /// #     std::fs::create_dir_all(to).unwrap();
+    /// #     for file in std::fs::read_dir(from).unwrap() {
+    /// #         let file = file.unwrap();
+    /// #         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    /// #     }
+    /// # };
+    /// let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// assert!(!library.is_renewed());
+    /// # library.close();
+    /// # copy_files(&dir, &copy);
+    /// # let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// # library.write(|tx| {
+    /// #     let id = tx.new_id();
+    /// #     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
+    /// # })?;
+    /// # library.close();
+    /// // Somebody puts the files of last week in its place.
+    /// # copy_files(&copy, &dir);
+    /// let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// assert!(library.is_renewed());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn open_guarded(dir: &Path, models: &Models, state: &Path) -> Result<Self, Error> {
+        Self::open_files(dir, models, Some(state))
+    }
+
+    fn open_files(dir: &Path, models: &Models, state: Option<&Path>) -> Result<Self, Error> {
         if !dir.join("library.db").exists() {
             return Err(driftless_store::StoreError::NotALibrary { path: dir.to_owned() }.into());
         }
@@ -118,7 +167,8 @@ impl Library {
             let path = dir.join("device.key");
             return Err(Error::Key { path, what: "this is the key of another device" });
         }
-        Self::start(dir, store, signing, lock)
+        let guard = state.map(|state| Guard::open(state, &store)).transpose()?;
+        Self::start(dir, store, signing, lock, guard)
     }
 
     pub(crate) fn start(
@@ -126,7 +176,12 @@ impl Library {
         mut store: SqliteStore,
         signing: SigningKey,
         lock: DirLock,
+        guard: Option<(Guard, bool)>,
     ) -> Result<Self, Error> {
+        let (mut guard, renewed) = match guard {
+            Some((guard, older)) => (Some(guard), older),
+            None => (None, false),
+        };
         store.refuse_foreign_keys();
         let identity = store.identity().clone();
         let schema = Arc::new(store.schema().clone());
@@ -142,8 +197,17 @@ impl Library {
             owned_life: identity.owned_life,
         };
         store.begin()?;
-        let engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
+        let mut engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
+        if renewed {
+            engine.handle(&mut store, Input::Renew, time::now())?;
+        }
+        if let Some(guard) = &mut guard {
+            guard.renew(&mut store)?;
+        }
         store.commit()?;
+        if let Some(guard) = &mut guard {
+            guard.settle(&store)?;
+        }
         let members = Arc::new(MemberSet::default());
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (pulse, _) = broadcast::channel(1);
@@ -153,6 +217,7 @@ impl Library {
         let parts = Parts {
             store,
             engine,
+            guard,
             schema: schema.clone(),
             signing: signing.clone(),
             roster,
@@ -178,6 +243,7 @@ impl Library {
             pulse,
             standings,
             readers: Mutex::new(Vec::new()),
+            renewed,
             members,
             open_until,
             signing,
@@ -224,6 +290,22 @@ impl Library {
     /// ```
     pub fn device_id(&self) -> DeviceId {
         self.device
+    }
+
+    /// Whether this directory was found to be older than what this device has written, or a copy of
+    /// another one, when it was opened: then this device writes under new epochs from now on. What
+    /// was written after the copy was made comes back from the other devices, as far as they had it;
+    /// rows of this device's own are what they are here.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// assert!(!library.is_renewed());
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn is_renewed(&self) -> bool {
+        self.renewed
     }
 
     /// The models.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use driftless::rusqlite::{self, Connection, OptionalExtension as _};
 use driftless::{Error, Library, WriteTx};
-use driftless_catalog::models;
 use serde_json::json;
 
 use super::gauge::clock;
@@ -23,7 +22,7 @@ pub(super) const COMMAND: &str = "bench-peer";
 /// the newest tag's name, and when it was read.
 pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::io("listening for datagrams", &error);
-    let library = Arc::new(Library::open(&places.dir, &models())?);
+    let library = Arc::new(places.open()?);
     let changes = library.subscribe();
     library.sync(loopback())?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;

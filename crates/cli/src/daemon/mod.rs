@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use driftless::{Error, Library, StoreError, SyncOptions};
 use driftless_catalog::keep::{KeepOptions, Keeper};
-use driftless_catalog::models;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -152,7 +151,7 @@ fn open(places: &Places) -> Result<Library, Failure> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     let mut told = false;
     loop {
-        match Library::open(&places.dir, &models()) {
+        match places.open() {
             Err(Error::Store(StoreError::Locked { .. })) => {}
             other => return Ok(other?),
         }

@@ -217,7 +217,7 @@ impl Device {
         let exit = if running {
             self.connect()?.batch(commands, &mut collected)?
         } else {
-            let library = Library::open(&self.places.dir, &models())?;
+            let library = self.places.open()?;
             let steps = commands.into_iter().map(|command| Ok(Step::Ok(command)));
             run_batch(Context::alone(&library), steps, &mut collected)?
         };

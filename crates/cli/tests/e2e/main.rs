@@ -15,6 +15,7 @@ mod locations;
 mod long_away;
 mod meetings;
 mod merging;
+mod restored;
 mod said;
 mod tour;
 mod watch;

@@ -26,6 +26,7 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::broadcast;
 
 use crate::events::Change;
+use crate::guard::Guard;
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
 use crate::neighbourhood::Neighbourhood;
@@ -69,6 +70,7 @@ fn is_bulk(command: &Command) -> bool {
 pub(crate) struct Writer {
     pub(crate) store: SqliteStore,
     pub(crate) engine: Engine,
+    guard: Option<Guard>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) signing: SigningKey,
     pub(crate) roster: Roster,
@@ -124,6 +126,7 @@ pub(crate) struct Meeting {
 pub(crate) struct Parts {
     pub(crate) store: SqliteStore,
     pub(crate) engine: Engine,
+    pub(crate) guard: Option<Guard>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) signing: SigningKey,
     pub(crate) roster: Roster,
@@ -136,12 +139,13 @@ pub(crate) struct Parts {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, engine, schema, signing, roster, members, .. } = parts;
+        let Parts { store, engine, guard, schema, signing, roster, members, .. } = parts;
         let Parts { changes, pulse, standings, open_until, .. } = parts;
         members.replace(&roster);
         let mut writer = Self {
             store,
             engine,
+            guard,
             schema,
             signing,
             roster,
@@ -189,6 +193,9 @@ impl Writer {
         }
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log will be written at the next start");
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.close();
         }
     }
 
@@ -323,6 +330,9 @@ impl Writer {
         let (visible, rest) = effects.into_iter().partition(shows);
         self.release(visible);
         self.store.make_durable().map_err(Arc::new)?;
+        if let Some(guard) = &mut self.guard {
+            guard.note(&self.store);
+        }
         Ok(rest)
     }
 
@@ -397,6 +407,11 @@ impl Writer {
             }
             Event::Fork { origin, seq, peer } => {
                 tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");
+            }
+            Event::Renewed => {
+                tracing::warn!(
+                    "this copy was older than what this device has written: it goes on under a new epoch"
+                );
             }
             _ => tracing::debug!(?event),
         }

@@ -1,0 +1,165 @@
+//! Copies of a device's directory: brought back, or running beside it. And a device without its log.
+
+use std::path::{Path, PathBuf};
+
+use crate::common::{Device, World, assert_equal, until};
+
+/// Copies a directory to another place, in the place of what was there.
+fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (file.as_ref().unwrap().path(), to.join(file.unwrap().file_name()));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => drop(std::fs::copy(from, to).unwrap()),
+        }
+    }
+}
+
+fn tags(names: impl Iterator<Item = String>) -> Vec<Vec<String>> {
+    names.map(|name| vec!["tag".to_owned(), "create".to_owned(), name]).collect()
+}
+
+fn fifty(device: &Device, what: &str) {
+    device.batch(&tags((0..50).map(|n| format!("{what} {n}"))));
+}
+
+/// How many tags with such names are there.
+fn with(device: &Device, what: &str) -> usize {
+    device.tags().iter().filter(|name| name.starts_with(what)).count()
+}
+
+/// Two devices in sync, with a folder of the first.
+fn two(world: &World) -> [Device; 2] {
+    let one = world.founder("one");
+    let two = world.joiner("two", &one);
+    one.ok(&["tag", "create", "early"]);
+    let folder = world.folder("folder", &[("a.txt", "a"), ("b.txt", "b")]);
+    one.ok(&["location", "add", folder.to_str().unwrap()]);
+    one.sync();
+    [one, two]
+}
+
+fn place(world: &World, name: &str) -> PathBuf {
+    world.path().join(name)
+}
+
+/// What both have after the copy of the first was brought back.
+fn assert_nothing_lost(one: &Device, two: &Device) {
+    one.sync();
+    two.sync();
+    assert_equal(&[one, two]);
+    for device in [one, two] {
+        assert_eq!((with(device, "before"), with(device, "after")), (50, 50), "{}", device.name);
+        assert_eq!(device.count("entry"), 2);
+    }
+}
+
+#[test]
+fn a_copy_that_was_made_of_a_stopped_device_is_brought_back() {
+    let world = World::new();
+    let [mut one, mut two] = two(&world);
+    one.down();
+    copy(&one.dir, &place(&world, "copy"));
+    one.up();
+    fifty(&one, "before");
+    one.sync();
+    one.down();
+    two.down();
+    copy(&place(&world, "copy"), &one.dir);
+    one.up();
+    assert_eq!(with(&one, "before"), 0);
+    fifty(&one, "after");
+    two.up();
+    assert_nothing_lost(&one, &two);
+}
+
+/// The copy has the token of the directory that goes on; how far that has gone tells them apart.
+#[test]
+fn a_copy_that_was_made_of_a_running_device_is_brought_back_after_a_kill() {
+    let world = World::new();
+    let [mut one, mut two] = two(&world);
+    copy(&one.dir, &place(&world, "copy"));
+    fifty(&one, "before");
+    one.sync();
+    one.kill();
+    two.down();
+    copy(&place(&world, "copy"), &one.dir);
+    let said = one.run(&["tag", "ls"]).stderr;
+    assert!(said.contains("older than what this device has written"), "{said}");
+    one.up();
+    fifty(&one, "after");
+    two.up();
+    assert_nothing_lost(&one, &two);
+    one.down();
+    assert_eq!(one.run(&["tag", "ls"]).stderr, "", "it is said once");
+}
+
+/// Nobody knows that the directory is a copy: what is kept of it elsewhere was copied with it. The
+/// other device has what was written since.
+#[test]
+fn a_copy_that_is_brought_back_with_everything_shows_when_others_are_met() {
+    let world = World::new();
+    let [mut one, mut two] = two(&world);
+    one.down();
+    let state = world.path().join("state/driftless");
+    copy(&one.dir, &place(&world, "copy"));
+    copy(&state, &place(&world, "state copy"));
+    one.up();
+    fifty(&one, "before");
+    one.sync();
+    one.down();
+    copy(&place(&world, "copy"), &one.dir);
+    copy(&place(&world, "state copy"), &state);
+    assert_eq!(one.run(&["tag", "ls"]).stderr, "", "nothing tells");
+    one.up();
+    until("it has its own changes back", || (with(&one, "before") == 50).then_some(()));
+    fifty(&one, "after");
+    assert_nothing_lost(&one, &two);
+    two.down();
+}
+
+#[test]
+fn two_copies_of_a_device_that_both_write_lose_nothing() {
+    let world = World::new();
+    let [mut one, two] = two(&world);
+    one.down();
+    let mut clone = world.device_at("clone", place(&world, "clone"));
+    copy(&one.dir, &clone.dir);
+    one.up();
+    fifty(&one, "before");
+    one.sync();
+    clone.up();
+    fifty(&clone, "after");
+    until("what both wrote is with the other device", || {
+        (with(&two, "before") == 50 && with(&two, "after") == 50).then_some(())
+    });
+}
+
+#[test]
+fn a_device_without_its_log_serves_a_third_one() {
+    const CHANGES: usize = 10_000;
+    let world = World::new();
+    let mut one = world.founder("one");
+    let mut two = world.joiner("two", &one);
+    one.batch(&tags((0..CHANGES).map(|n| format!("tag {n}"))));
+    one.sync();
+    two.down();
+    for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
+        let path = two.dir.join(file);
+        if path.exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    two.up();
+    two.sync();
+    assert_equal(&[&one, &two]);
+    one.down();
+    let three = world.joiner("three", &two);
+    three.ok(&["sync", "--wait", "60", "--reachable"]);
+    assert_eq!(three.count("tag"), CHANGES as u64);
+    assert_equal(&[&two, &three]);
+}
