@@ -192,13 +192,6 @@ impl SqliteStore {
         &self.state.identity
     }
 
-    /// Changes who this replica is (a new epoch), within the open transaction.
-    pub fn set_identity(&mut self, identity: Identity) -> Result<(), StoreError> {
-        self.writable()?;
-        self.state.set_identity(identity);
-        Ok(())
-    }
-
     /// The schema that the library was opened with.
     pub fn schema(&self) -> &Schema {
         &self.schema

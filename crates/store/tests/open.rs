@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use driftless_core::id::Epoch;
 use driftless_core::schema::ModelId;
 use driftless_core::store::Store;
 use driftless_store::{SqliteStore, StoreError};
@@ -35,6 +36,24 @@ fn a_library_is_made_once() {
     assert!(matches!(again, StoreError::Exists { .. }), "{again}");
     let store = SqliteStore::open(&place, schema()).unwrap();
     assert_eq!(store.identity(), &identity(1));
+}
+
+#[test]
+fn a_new_epoch_is_kept_with_its_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    assert!(store.set_shared_epoch(Epoch(77)).is_err(), "outside of a transaction");
+    store.begin().unwrap();
+    store.set_shared_epoch(Epoch(77)).unwrap();
+    store.rollback().unwrap();
+    assert_eq!(store.identity(), &identity(1));
+    store.begin().unwrap();
+    store.set_shared_epoch(Epoch(78)).unwrap();
+    assert_eq!(store.shared_epoch(), Some(Epoch(78)));
+    store.commit().unwrap();
+    drop(store);
+    let store = SqliteStore::open(dir.path(), schema()).unwrap();
+    assert_eq!(store.identity().shared_epoch, Epoch(78));
 }
 
 #[test]
