@@ -207,3 +207,17 @@ fn a_migration_fails() {
     each(("migration, failing from there on", &play), (53, None), |at| fail_from(&play, at));
     each(("migration, power cut", &play), (53, None), |at| cut_power(&play, at, &mut seen));
 }
+
+#[test]
+fn the_power_is_cut_behind_each_step() {
+    for play in [a_life(), a_migration()] {
+        let root = place();
+        let mut run = Run::new(&play, root.path(), Plan::Well);
+        while !run.is_over() {
+            run.advance().unwrap();
+            let _told = Told(format!("a power cut before step {}", run.next));
+            let (known, image) = (run.known(true), run.disk().image(Luck::None));
+            run.aside(|| reboot(&play, &image, known));
+        }
+    }
+}

@@ -305,6 +305,13 @@ impl<'a> Run<'a> {
         None
     }
 
+    /// Does something on other disks, and comes back to this one.
+    pub(crate) fn aside(&mut self, act: impl FnOnce()) {
+        self.laid = None;
+        act();
+        self.laid = Some(vfs::lay_again(&self.disk));
+    }
+
     /// Gives the store up and opens the library anew.
     pub(crate) fn give_up(&mut self) {
         self.store = None;

@@ -29,8 +29,14 @@ thread_local! {
 pub(crate) fn lay(disk: Disk) -> (Shared, Laid) {
     register();
     let disk = Arc::new(Mutex::new(disk));
-    CURRENT.set(Some(Arc::clone(&disk)));
-    (disk, Laid)
+    let laid = lay_again(&disk);
+    (disk, laid)
+}
+
+/// Lays a disk that has been there before.
+pub(crate) fn lay_again(disk: &Shared) -> Laid {
+    CURRENT.set(Some(Arc::clone(disk)));
+    Laid
 }
 
 /// While it lives, a disk lies under this thread.
