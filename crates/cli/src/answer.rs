@@ -1,5 +1,6 @@
 //! Results of commands. Serialised, each is what `--json` prints.
 
+mod backup;
 mod merge;
 mod phase;
 
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use backup::{BackupReport, RestoredReport};
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
 pub(crate) use phase::{Backfill, PhaseProgress, PrunedReport};
 
@@ -59,6 +61,10 @@ pub(crate) enum Answer {
     Retried(RetriedReport),
     /// What pruning came to.
     Pruned(PrunedReport),
+    /// A backup was made.
+    Backup(BackupReport),
+    /// A library was made of one.
+    Restored(RestoredReport),
 }
 
 impl Answer {
@@ -87,6 +93,8 @@ impl Answer {
             Self::Resolved(it) => serde_json::to_value(it),
             Self::Retried(it) => serde_json::to_value(it),
             Self::Pruned(it) => serde_json::to_value(it),
+            Self::Backup(it) => serde_json::to_value(it),
+            Self::Restored(it) => serde_json::to_value(it),
         }
     }
 }

@@ -59,6 +59,18 @@ pub(crate) enum Command {
     Down,
     /// Join a library with a ticket from one of its devices
     Join(JoinArgs),
+    /// Make a library of a backup: this is the device that it was made on, from then on
+    #[command(
+        long_about = "Make a library of a backup, in a directory that has none: this is the device that \
+        it was made on, from then on.\n\n\
+        It goes on under a new epoch. What was written after the backup was made comes back from the \
+        other devices, as far as they have it. The device itself must not be in use elsewhere any more: \
+        a second one joins by a ticket."
+    )]
+    Restore {
+        /// The backup
+        file: std::path::PathBuf,
+    },
     #[command(flatten)]
     Library(LibraryCommand),
     /// Run one operation for each line of the standard input, each its own commit
@@ -139,6 +151,12 @@ pub(crate) enum LibraryCommand {
         /// By what is known, without asking devices that are connected first
         #[arg(long)]
         now: bool,
+    },
+    /// Write a consistent copy into a new file, while everything runs; it holds this device's secret key
+    Backup {
+        /// The file, which must not be there yet
+        #[arg(value_name = "FILE", value_parser = FileArg::parser())]
+        file: FileArg,
     },
     /// Show or change settings of this device
     Config {

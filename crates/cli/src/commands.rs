@@ -11,7 +11,7 @@ use clap::CommandFactory as _;
 use driftless::{Library, StoreError};
 use driftless_catalog::models;
 
-use crate::answer::{Answer, Founded, StoppedReport};
+use crate::answer::{Answer, Founded, RestoredReport, StoppedReport};
 use crate::args::{
     CatalogCommand, Cli, CollectionCommand, Command, InitArgs, InviteArgs, LibraryCommand,
     LocationCommand, MetaCommand, TagCommand,
@@ -40,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Up(args) => daemon::up(&places()?, &args, cli.json),
         Command::Down => down(&places()?, cli.json),
         Command::Join(args) => join::run(&places()?, &args, cli.json),
+        Command::Restore { file } => restore(&places()?, &file, cli.json),
         Command::Batch => batch::run(&places()?),
         Command::Library(LibraryCommand::Doctor) => doctor::run(&places()?, cli.json),
         Command::Library(command) => library(&places()?, command, cli.json),
@@ -55,6 +56,14 @@ fn init(places: &Places, args: &InitArgs, json: bool) -> Result<Exit, Failure> {
     let library = Library::create(&places.dir, &models(), &args.name, &device)?;
     let founded = founded(&library, &device)?;
     print(Answer::Library(founded), json)
+}
+
+fn restore(places: &Places, file: &Path, json: bool) -> Result<Exit, Failure> {
+    let device = Library::restore(file, &places.dir, &models())?;
+    // It goes on under a new epoch with its first opening, which needs no word here.
+    drop(places.open_quietly()?);
+    let dir = places.dir.display().to_string();
+    print(Answer::Restored(RestoredReport { device_id: device.to_string(), dir }), json)
 }
 
 /// What there is to say of a library that this device belongs to from now on.
@@ -160,7 +169,11 @@ fn look(command: &LibraryCommand, json: bool) -> Look {
 
 /// Makes the paths of a command absolute, as the daemon is somewhere else.
 fn resolve(command: &mut LibraryCommand, cwd: &Path) {
-    let LibraryCommand::Catalog(command) = command else { return };
+    let command = match command {
+        LibraryCommand::Backup { file } => return file.resolve(cwd),
+        LibraryCommand::Catalog(command) => command,
+        _ => return,
+    };
     match command {
         CatalogCommand::Location { command: LocationCommand::Add { path, .. } } => {
             path.resolve(cwd)

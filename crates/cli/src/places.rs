@@ -93,17 +93,9 @@ impl Places {
         Ok(Self { dir, sockets: sockets.into_iter().flatten().filter(fits).collect(), state })
     }
 
-    /// Opens the library, with a guard against old copies of it if there is a place for one.
+    /// Opens the library, and says it if it was found to be an old copy.
     pub(crate) fn open(&self) -> Result<Library, Error> {
-        let place = self.state.as_ref().map(|state| make_private(state).map(|()| state));
-        let library = match place {
-            Some(Ok(state)) => Library::open_guarded(&self.dir, &models(), state)?,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "no place for a guard against old copies of the library");
-                Library::open(&self.dir, &models())?
-            }
-            None => Library::open(&self.dir, &models())?,
-        };
+        let library = self.open_quietly()?;
         if library.is_renewed() {
             eprintln!(
                 "This directory is older than what this device has written, or a copy of it. It goes \
@@ -113,6 +105,18 @@ impl Places {
             );
         }
         Ok(library)
+    }
+
+    /// Opens the library, with a guard against old copies of it if there is a place for one.
+    pub(crate) fn open_quietly(&self) -> Result<Library, Error> {
+        match self.state.as_ref().map(|state| make_private(state).map(|()| state)) {
+            Some(Ok(state)) => Library::open_guarded(&self.dir, &models(), state),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no place for a guard against old copies of the library");
+                Library::open(&self.dir, &models())
+            }
+            None => Library::open(&self.dir, &models()),
+        }
     }
 
     /// Where a client looks for the daemon. It may have been started with other variables set.

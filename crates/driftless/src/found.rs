@@ -101,7 +101,7 @@ impl Library {
 }
 
 /// Makes a directory that only this user may enter; one that is there stays as it is.
-fn make_private(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
     if let Some(parent) = dir.parent() {
         std::fs::create_dir_all(parent)?;
     }

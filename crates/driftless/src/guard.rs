@@ -23,7 +23,9 @@ use driftless_store::SqliteStore;
 use crate::error::Error;
 
 /// Where the token stands in `library.db`.
-const SPACE: &str = "guard";
+pub(crate) const SPACE: &str = "guard";
+/// What a restored backup has there: it is older than what its device has written, whatever tells.
+pub(crate) const RENEWS: &[u8] = b"renews";
 const TOKEN: &[u8] = b"token";
 /// The first word of the file, with the version of what follows.
 const MAGIC: &str = "driftless-guard-1";

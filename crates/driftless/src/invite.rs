@@ -14,7 +14,7 @@ use crate::library::Library;
 use crate::writer::{Command, Reply, Writer};
 use crate::{members, settings, time};
 
-const TICKETS: &str = "ticket";
+pub(crate) const TICKETS: &str = "ticket";
 /// How long after its end the fate of a ticket is told to who comes with it.
 const REMEMBERED_MS: u64 = 24 * 3_600_000;
 /// Notices that are kept for somebody to ask.

@@ -25,6 +25,17 @@ pub(crate) fn device_id(key: &SigningKey) -> DeviceId {
     DeviceId(key.verifying_key().to_bytes())
 }
 
+/// A key as it stands in files.
+pub(crate) fn to_text(key: &SigningKey) -> String {
+    hex(&key.to_bytes())
+}
+
+/// Reads that.
+pub(crate) fn from_text(text: &str) -> Option<SigningKey> {
+    let secret = unhex(text.trim()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    secret.map(|secret| SigningKey::from_bytes(&secret))
+}
+
 /// Keeps a key in a directory that has none.
 pub(crate) fn save(dir: &Path, key: &SigningKey) -> Result<(), Error> {
     let path = path(dir);
@@ -34,7 +45,7 @@ pub(crate) fn save(dir: &Path, key: &SigningKey) -> Result<(), Error> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let write = || {
         let mut file = options.open(&path)?;
-        writeln!(file, "{}", hex(&key.to_bytes()))?;
+        writeln!(file, "{}", to_text(key))?;
         file.sync_all()
     };
     write().map_err(Error::io(&path, "writing the device's key"))
@@ -49,7 +60,6 @@ pub(crate) fn load(dir: &Path) -> Result<SigningKey, Error> {
         }
         _ => Error::Io { path: path.clone(), doing: "reading the device's key", source },
     })?;
-    let secret = unhex(text.trim()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let bad = || Error::Key { path, what: "this is no key (64 hex digits)" };
-    secret.map(|secret| SigningKey::from_bytes(&secret)).ok_or_else(bad)
+    from_text(&text).ok_or_else(bad)
 }

@@ -67,6 +67,7 @@
 //! # Ok::<(), driftless::Error>(())
 //! ```
 
+mod backup;
 mod conflicts;
 pub mod device;
 mod error;

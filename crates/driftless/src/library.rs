@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::error::Error;
 use crate::events::{Change, StandingStream, Subscription};
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::members::{self, Member, MemberSet};
 use crate::models::Models;
 use crate::pace::Standing;
@@ -178,10 +178,8 @@ impl Library {
         lock: DirLock,
         guard: Option<(Guard, bool)>,
     ) -> Result<Self, Error> {
-        let (mut guard, renewed) = match guard {
-            Some((guard, older)) => (Some(guard), older),
-            None => (None, false),
-        };
+        let (mut guard, renewed) =
+            guard.map_or((None, false), |(guard, older)| (Some(guard), older));
         store.refuse_foreign_keys();
         let identity = store.identity().clone();
         let schema = Arc::new(store.schema().clone());
@@ -197,6 +195,7 @@ impl Library {
             owned_life: identity.owned_life,
         };
         store.begin()?;
+        let renewed = store.delete_local(guard::SPACE, guard::RENEWS)? || renewed;
         let mut engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
         if renewed {
             engine.handle(&mut store, Input::Renew, time::now())?;

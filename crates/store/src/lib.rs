@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows of the network, of threads or of a runtime.
 
+mod backup;
 mod bind;
 mod conflict;
 mod durable;
@@ -45,6 +46,7 @@ mod transaction;
 mod whole;
 mod wholeness;
 
+pub use backup::{back_up, restore};
 pub use conflict::Conflict;
 pub use error::StoreError;
 pub use identity::Identity;

@@ -305,7 +305,7 @@ pub(crate) fn pragma(conn: &Connection, name: &'static str) -> Result<i64, Store
 }
 
 /// The format of the file, which is one that can be opened.
-fn check_format(conn: &Connection, dir: &Path) -> Result<i64, StoreError> {
+pub(crate) fn check_format(conn: &Connection, dir: &Path) -> Result<i64, StoreError> {
     let found = (pragma(conn, "application_id")?, pragma(conn, "user_version")?);
     match found {
         (LIBRARY_ID, found) if (1..=LIBRARY_FORMAT).contains(&found) => Ok(found),

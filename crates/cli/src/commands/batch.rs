@@ -77,6 +77,7 @@ fn parse(line: &[u8]) -> Step {
         | Command::Up(_)
         | Command::Down
         | Command::Join(_)
+        | Command::Restore { .. }
         | Command::Batch
         | Command::Bench(_)
         | Command::BenchPeer

@@ -1,5 +1,6 @@
 //! What commands do with an open library, whoever has it open: the daemon, or the command itself.
 
+mod backup;
 mod batch;
 mod collections;
 mod config;
@@ -77,6 +78,7 @@ pub(crate) fn execute(
         LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),
+        LibraryCommand::Backup { file } => backup::run(context, &file, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

@@ -52,6 +52,8 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Resolved(report) => merge::resolved(report),
         Answer::Retried(report) => merge::retried(report),
         Answer::Pruned(report) => reports::pruned(report),
+        Answer::Backup(report) => reports::backed_up(report),
+        Answer::Restored(report) => reports::restored(report),
         Answer::Tagged(report) => {
             let (what, on) =
                 if report.added { ("put on", "had it") } else { ("taken off", "lacked it") };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport, Registered, ScanReport,
-    Severity, StatusReport, SyncReport, VerifyReport,
+    BackupReport, DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport, Registered,
+    RestoredReport, ScanReport, Severity, StatusReport, SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -157,6 +157,16 @@ pub(super) fn pruned(report: &PrunedReport) -> String {
     let sets = plural(report.sets, "change", "changes");
     let tombstones = plural(report.tombstones, "trace of a deletion", "traces of deletions");
     format!("{sets} and {tombstones} need not be kept any more\n")
+}
+
+pub(super) fn backed_up(report: &BackupReport) -> String {
+    let (file, size) = (plain(&report.file), bytes(report.bytes));
+    format!("{file}: {size}\nIt holds this device's secret key: keep it as you keep a key\n")
+}
+
+pub(super) fn restored(report: &RestoredReport) -> String {
+    let dir = plain(&report.dir);
+    format!("The library is in {dir}\nnext: driftless up, to get what is newer from the others\n")
 }
 
 pub(super) fn verified(report: &VerifyReport) -> String {

@@ -319,6 +319,9 @@ fn help_and_completions_need_no_library() {
         "dump",
         "verify",
         "doctor",
+        "prune",
+        "backup",
+        "restore",
         "config",
         "completions",
     ] {

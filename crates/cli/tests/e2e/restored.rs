@@ -165,3 +165,50 @@ fn a_device_without_its_log_serves_a_third_one() {
     assert_eq!(three.count("tag"), CHANGES as u64);
     assert_equal(&[&two, &three]);
 }
+
+#[test]
+fn a_backup_is_made_while_all_runs_and_lived_on_from() {
+    let world = World::new();
+    let [mut one, two] = two(&world);
+    let file = place(&world, "backup");
+    let made = one.ok(&["backup", "backup"]);
+    assert_eq!(made["file"], file.to_str().unwrap());
+    assert_eq!(made["bytes"], std::fs::metadata(&file).unwrap().len());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "it holds a secret key");
+    assert_eq!(one.refused_once(&["backup", "backup"], 1), "io");
+    fifty(&one, "before");
+    one.sync();
+    let device = one.ok(&["status"])["device_id"].take();
+    assert_eq!(one.refused(&["restore", "backup"], 4)["code"], "exists");
+    one.down();
+    std::fs::remove_dir_all(&one.dir).unwrap();
+    let restored = one.ok(&["restore", "backup"]);
+    assert_eq!(restored["device_id"], device);
+    assert_eq!(one.run(&["tag", "ls"]).stderr, "", "nothing is to be said of it any more");
+    assert_eq!(with(&one, "before"), 0);
+    fifty(&one, "after");
+    one.up();
+    assert_nothing_lost(&one, &two);
+}
+
+#[test]
+fn what_is_no_backup_is_refused_and_leaves_no_library() {
+    let world = World::new();
+    let mut one = world.founder("one");
+    one.ok(&["backup", "backup"]);
+    one.down();
+    let two = world.device("two");
+    std::fs::write(place(&world, "text"), "this is no backup").unwrap();
+    assert_eq!(two.refused(&["restore", "text"], 1)["code"], "damaged");
+    let library = one.dir.join("library.db");
+    assert_eq!(two.refused(&["restore", library.to_str().unwrap()], 3)["code"], "no_library");
+    assert_eq!(two.refused(&["restore", "nothing"], 1)["code"], "io");
+    let backup = place(&world, "backup");
+    let mut bytes = std::fs::read(&backup).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8_192].fill(0x5a);
+    std::fs::write(&backup, bytes).unwrap();
+    assert_eq!(two.refused(&["restore", "backup"], 1)["code"], "damaged");
+    assert_eq!(two.refused_once(&["status"], 3), "no_library");
+}
