@@ -50,7 +50,7 @@ impl Library {
     /// # use home::*;
     /// # let place = tempfile::tempdir().unwrap();
     /// # let (file, dir) = (place.path().join("backup"), place.path().join("restored"));
-    /// # let library = home()?;
+    /// # let library = Library::create(&place.path().join("library"), &models(), "Home", "laptop")?;
     /// library.backup(&file)?;
     /// let device = library.device_id();
     /// library.close();
@@ -74,7 +74,11 @@ impl Library {
             let text = key.and_then(|(_, text)| String::from_utf8(text).ok());
             let bad = || Error::Key { path: file.to_owned(), what: "this backup has no key" };
             let signing = text.as_deref().and_then(key::from_text).ok_or_else(bad)?;
-            key::save(dir, &signing)
+            match key::load(dir) {
+                // An attempt that was killed has put it there.
+                Ok(found) if found == signing => Ok(()),
+                _ => key::save(dir, &signing),
+            }
         })?;
         Ok(SqliteStore::open(dir, schema)?.identity().device)
     }

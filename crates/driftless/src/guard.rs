@@ -1,9 +1,10 @@
 //! Whether a library's files are older than what this device has written.
 //!
 //! A copy that is brought back, or runs on a second machine, would write other changes under seqs that
-//! other devices have already. So a small file outside of the library's directory, where copies of that
-//! do not reach, says how far the own lanes have gone, before anybody is told; and a random token,
-//! renewed whenever the library is opened, stands in it and in `library.db`. Where the two disagree,
+//! other devices have already. So `library.db` says when it was born, as the file system has it: what was
+//! copied was born later. And a small file outside of the library's directory, where copies of that do
+//! not reach, says how far the own lanes have gone, before anybody is told; and a random token, renewed
+//! whenever the library is opened, stands in it and in `library.db`. Where anything of that disagrees,
 //! both lanes go on under new epochs.
 //!
 //! The file is written without waiting for the disk: after a power cut it may say less than was
@@ -13,6 +14,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use driftless_core::clock::Hlc;
 use driftless_core::id::{Epoch, Origin, Seq, hex, unhex};
@@ -34,7 +36,31 @@ const END: &str = "end";
 /// Bytes of the file that are looked at; it has fewer.
 const MAX_BYTES: u64 = 1_024;
 
+/// Where `library.db` says when it was born.
+const BIRTH: &[u8] = b"birth";
+
 type Token = [u8; 16];
+
+/// Whether `library.db` is another file than the one that was opened last, which a copy is. A file
+/// system that does not tell when files were born tells nothing. Keeps what is so now, within the open
+/// transaction.
+pub(crate) fn is_reborn(store: &mut SqliteStore) -> Result<bool, Error> {
+    let path = store.dir().join("library.db");
+    let meta = std::fs::metadata(&path).map_err(Error::io(&path, "looking at the library"))?;
+    let born = meta.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let kept = store.local(SPACE, BIRTH)?;
+    let Some(born) = born.map(|at| at.as_nanos().to_be_bytes()) else {
+        if kept.is_some() {
+            store.delete_local(SPACE, BIRTH)?;
+        }
+        return Ok(false);
+    };
+    if kept.as_deref() == Some(&born) {
+        return Ok(false);
+    }
+    store.put_local(SPACE, BIRTH, &born)?;
+    Ok(kept.is_some())
+}
 
 /// How far the own lanes have gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

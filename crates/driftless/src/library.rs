@@ -195,7 +195,8 @@ impl Library {
             owned_life: identity.owned_life,
         };
         store.begin()?;
-        let renewed = store.delete_local(guard::SPACE, guard::RENEWS)? || renewed;
+        let reborn = guard::is_reborn(&mut store)?;
+        let renewed = store.delete_local(guard::SPACE, guard::RENEWS)? || reborn || renewed;
         let mut engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
         if renewed {
             engine.handle(&mut store, Input::Renew, time::now())?;

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Device, World, assert_equal, until};
 
-/// Copies a directory to another place, in the place of what was there.
+/// Copies a directory to another place. Files that are there are written over, so that nothing but
+/// their content tells; what else is there goes.
 fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        std::fs::remove_dir_all(to).unwrap();
-    }
     std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(to).unwrap() {
+        let file = file.unwrap();
+        if !from.join(file.file_name()).exists() {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
     for file in std::fs::read_dir(from).unwrap() {
         let (from, to) = (file.as_ref().unwrap().path(), to.join(file.unwrap().file_name()));
         match from.is_dir() {
