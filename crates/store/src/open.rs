@@ -277,7 +277,7 @@ fn wal_pages(conn: &Connection, options: &StoreOptions) -> Result<u32, StoreErro
         .query_row("PRAGMA page_size", [], |row| row.get(0))
         .within(conn, "reading the size of a page")?;
     let pages = (u64::from(options.wal_kib) << 10) / u64::from(page.max(512));
-    Ok(u32::try_from(pages).unwrap_or(u32::MAX).clamp(100, 1 << 30))
+    Ok(u32::try_from(pages).unwrap_or(u32::MAX).clamp(50, 1 << 30))
 }
 
 /// A write-ahead log that cannot be opened: its folder decides what that means.

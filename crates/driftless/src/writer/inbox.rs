@@ -43,6 +43,12 @@ impl<'a, T> Inbox<'a, T> {
         self.urgent.pop_front().ok_or(none)
     }
 
+    /// Whether nothing but bulk waits.
+    pub(super) fn is_calm(&mut self) -> bool {
+        self.look();
+        self.urgent.is_empty()
+    }
+
     /// Another command for the same batch: bulk joins bulk only, and only while nothing else waits.
     pub(super) fn try_more(&mut self, bulk: bool) -> Option<T> {
         self.look();
@@ -101,8 +107,10 @@ mod tests {
         for n in [100, 101, 1, 2] {
             sender.send(n).unwrap();
         }
+        assert!(!inbox.is_calm());
         assert_eq!(inbox.try_first(), Ok(1));
         assert_eq!((inbox.try_more(false), inbox.try_more(false)), (Some(2), None));
+        assert!(inbox.is_calm());
         assert_eq!(inbox.first(None), Ok(100));
         sender.send(3).unwrap();
         assert_eq!(inbox.try_more(true), None, "somebody waits");

@@ -204,6 +204,9 @@ impl Writer {
         if let Some(command) = self.followups.pop_front() {
             return Some(Some(command));
         }
+        if self.store.is_log_large() && self.has_leisure() && inbox.is_calm() {
+            self.move_log();
+        }
         while self.may_sweep() {
             match inbox.try_first() {
                 Ok(command) => return Some(Some(command)),
@@ -221,8 +224,20 @@ impl Writer {
 
     /// Whether there is something to do at leisure, and leisure.
     fn may_sweep(&self) -> bool {
-        let patient = self.sweep_after.is_none_or(|at| at <= Instant::now());
-        patient && self.store.is_unswept() && self.patience() != Some(Duration::ZERO)
+        self.has_leisure() && self.store.is_unswept() && self.patience() != Some(Duration::ZERO)
+    }
+
+    /// Whether work at leisure has not failed a moment ago.
+    fn has_leisure(&self) -> bool {
+        self.sweep_after.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Moves the write-ahead log before a transaction has to wait for it.
+    fn move_log(&mut self) {
+        if let Err(error) = self.store.move_log() {
+            tracing::warn!(%error, "the write-ahead log cannot be moved yet; it only takes room");
+            self.sweep_after = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
     }
 
     /// Does a slice of what can be done at leisure. Whether there is more to do now.

@@ -144,7 +144,11 @@ impl<'a> Run<'a> {
                 self.store().flush_log()?;
                 self.note_flushed();
             }
-            Step::Sweep => while self.store().sweep()? {},
+            Step::Sweep => {
+                while self.store().sweep()? {}
+                self.store().move_log()?;
+                self.durable = self.shows;
+            }
             Step::GiveBack => while self.store().give_back(8)? {},
             Step::Pin(n) => {
                 self.store().pin(device(*n))?;
