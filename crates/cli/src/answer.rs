@@ -257,8 +257,39 @@ pub(crate) struct StatusReport {
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) quarantined: u64,
     pub(crate) conflicts: u64,
-    /// File to bytes.
-    pub(crate) sizes: BTreeMap<String, u64>,
+    pub(crate) sizes: SizesReport,
+}
+
+/// Bytes of the library's files, by name, and what they are used for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SizesReport {
+    #[serde(flatten)]
+    pub(crate) files: BTreeMap<String, u64>,
+    /// Nothing if it could not be measured.
+    pub(crate) parts: Option<RoomReport>,
+    /// Why it could not be measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) problem: Option<String>,
+}
+
+/// What the room of a library's files is used for, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RoomReport {
+    /// What sync adds: the stamps, its indexes, tombstones, the log, history and state.
+    pub(crate) sync: u64,
+    pub(crate) rows: u64,
+    pub(crate) indexes: u64,
+    pub(crate) stamps: u64,
+    pub(crate) sync_indexes: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) log: u64,
+    pub(crate) history: u64,
+    pub(crate) state: u64,
+    pub(crate) free: u64,
+    /// How many change sets are in the log.
+    pub(crate) change_sets: u64,
+    /// How many tombstones there are.
+    pub(crate) tombstone_rows: u64,
 }
 
 /// How a wait ended.

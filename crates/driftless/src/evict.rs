@@ -60,8 +60,8 @@ impl Library {
     }
 
     /// Forgets change sets and tombstones that every member has that counts: all but those that were
-    /// evicted, or silent for longer than the retention. The library does so by itself from time to
-    /// time.
+    /// evicted, or silent for longer than the retention. Returns when the files are as small as they
+    /// can be. The library does so by itself from time to time, and then gives room back at leisure.
     ///
     /// ```
     /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
@@ -73,19 +73,33 @@ impl Library {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn prune(&self) -> Result<Pruned, Error> {
+        let mut pruned = Pruned::default();
+        loop {
+            let more = self.prune_once()?;
+            pruned.sets += more.sets;
+            pruned.tombstones += more.tombstones;
+            // Of very many tombstones a part is forgotten at a time.
+            if more.tombstones == 0 {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    fn prune_once(&self) -> Result<Pruned, Error> {
         let (reply, result) = sync_channel(1);
         self.transact(move |writer| {
             writer.take(Input::Prune, time::now());
-            writer.watches.push(Box::new(Pruning { pruned: Pruned::default(), reply }));
+            writer.watches.push(Box::new(Pruning { pruned: Pruned::default(), begun: false, reply }));
             Ok::<_, Error>(())
         })?;
         result.recv().map_err(|_| Error::Closed)
     }
 }
 
-/// Hears what the batch pruned in which it was begun.
+/// Hears what the batch pruned in which it was begun, and sees to it that the room is given back.
 struct Pruning {
     pruned: Pruned,
+    begun: bool,
     reply: SyncSender<Pruned>,
 }
 
@@ -97,7 +111,14 @@ impl Watch for Pruning {
         }
     }
 
-    fn poll(&mut self, _writer: &mut Writer) -> bool {
+    fn poll(&mut self, writer: &mut Writer) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            writer.make_room();
+        }
+        // A slice at a time: others have their turn in between.
+        if writer.sweep() {
+            return false;
+        }
         if self.reply.send(self.pruned).is_err() {
             tracing::debug!("whoever had this pruned has gone away");
         }

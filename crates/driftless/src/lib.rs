@@ -86,6 +86,7 @@ mod neighbourhood;
 mod pace;
 mod quarantine;
 mod reader;
+mod room;
 mod settings;
 mod snapshot;
 mod status;
@@ -228,6 +229,18 @@ pub use driftless_store::Reason;
 /// ```
 #[doc(inline)]
 pub use driftless_store::StoreError;
+/// # In a program
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// let room: driftless::Room = library.room()?;
+/// assert!(room.sync() >= room.stamps + room.log);
+/// # Ok::<(), driftless::Error>(())
+/// ```
+#[doc(inline)]
+pub use driftless_store::Room;
 /// # In a program
 ///
 /// ```

@@ -22,6 +22,7 @@ use crate::guard::{self, Guard};
 use crate::members::{self, Member, MemberSet};
 use crate::models::Models;
 use crate::pace::Standing;
+use crate::room::Measured;
 use crate::settings::{self, Setting};
 use crate::sync::Running;
 use crate::tx::WriteTx;
@@ -71,6 +72,7 @@ pub struct Library {
     pulse: broadcast::Sender<()>,
     standings: broadcast::Sender<Standing>,
     readers: Mutex<Vec<Connection>>,
+    pub(crate) room: Measured,
     renewed: bool,
     pub(crate) members: Arc<MemberSet>,
     pub(crate) open_until: Arc<AtomicU64>,
@@ -243,6 +245,7 @@ impl Library {
             pulse,
             standings,
             readers: Mutex::new(Vec::new()),
+            room: Measured::default(),
             renewed,
             members,
             open_until,

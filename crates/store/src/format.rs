@@ -1,7 +1,7 @@
 //! The tables of our own in both files. `docs/storage.md` describes them.
 
 /// The format of `library.db` that this version writes.
-pub(crate) const LIBRARY_FORMAT: i64 = 2;
+pub(crate) const LIBRARY_FORMAT: i64 = 3;
 /// The format of `sync.db` that this version writes.
 pub(crate) const LOG_FORMAT: i64 = 2;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
@@ -62,13 +62,14 @@ CREATE TABLE _mirror (
     PRIMARY KEY (model, key)) STRICT;
 ";
 
-/// What makes a `library.db` of each earlier format one of the next: the first is of format 1.
-pub(crate) const LIBRARY_STEPS: [&str; 1] = ["
+/// What makes a `library.db` of each earlier format one of the next: the first is of format 1. In
+/// format 3 a `_sync` may be short; those that are there become so as they are written.
+pub(crate) const LIBRARY_STEPS: [&str; 2] = ["
 ALTER TABLE _vector ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE _mirror (
     model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
     PRIMARY KEY (model, key)) STRICT;
-"];
+", ""];
 
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.

@@ -45,7 +45,7 @@ impl Origins {
         Ok(origins)
     }
 
-    fn insert(&mut self, id: i64, origin: Origin) {
+    pub(crate) fn insert(&mut self, id: i64, origin: Origin) {
         self.by_id.insert(id, origin);
         self.ids.insert(origin, id);
     }

@@ -1,7 +1,8 @@
 //! Shared records: the visible values in columns, everything that the merge needs in one BLOB.
 //!
 //! `_sync` is the record as [`Record::encode_with`] writes it, with origins as numbers of `_origin`,
-//! and without the value that its column holds. A record that has no table, or no life, is whole in
+//! and without the value that its column holds; or, where the table says all of that, in a short form
+//! ([`crate::short`]). A record that has no table, or no life, is whole in
 //! `_unknown_shared`.
 
 use driftless_core::codec::{CodecError, Reader, Writer};
@@ -19,6 +20,7 @@ use crate::layout::{Column, Layout, Table};
 use crate::open::SqliteStore;
 use crate::origins::Origins;
 use crate::quarantine::{Note, Reason, set_notes};
+use crate::short;
 
 const WHAT: &str = "a shared record";
 
@@ -78,6 +80,9 @@ impl Projection {
 
     /// The bytes of `_sync`.
     fn encode(&self, table: &Table, record: &Record, origins: &Origins) -> Vec<u8> {
+        if let Some(bytes) = short::encode(table, record, &self.values, origins) {
+            return bytes;
+        }
         let mut w = Writer::new();
         record.encode_with(
             &mut w,
@@ -99,13 +104,17 @@ pub(crate) fn decode_row(
     first: usize,
 ) -> Result<Record, StoreError> {
     let sync = row.get_ref(first + table.columns.len()).and_then(|sync| Ok(sync.as_blob()?));
-    let mut r = Reader::new(sync.within(conn, WHAT)?);
+    let sync = sync.within(conn, WHAT)?;
     let elsewhere = |field: FieldId| {
         let lost = CodecError::Invalid { what: "a value in a column", found: field.0.into() };
         let at = table.column(field).ok_or_else(|| lost.clone())?;
         let value = row.get_ref(first + at).map_err(|_| lost)?;
         Ok(column_value(value)?.to_owned())
     };
+    if let Some(record) = short::decode(table, sync, origins, elsewhere).within(conn, WHAT)? {
+        return Ok(record);
+    }
+    let mut r = Reader::new(sync);
     let record = Record::decode_with(&mut r, |r| origins.read(r), elsewhere);
     let record = record.within(conn, WHAT)?;
     r.finish("a record").within(conn, WHAT)?;

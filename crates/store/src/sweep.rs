@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::transaction::run;
 
 const DOING: &str = "removing forgotten change sets";
+const SHORTENING: &str = "moving the write-ahead log";
 /// What one slice removes at most: change sets, and their bytes beyond the first.
 const SLICE: (usize, i64) = (1_000, 2 << 20);
 /// Origins that one slice looks at: most of them have nothing left.
@@ -19,7 +20,7 @@ const ORIGINS: usize = 256;
 /// Room that one slice gives back.
 const SLICE_KIB: u32 = 512;
 /// Free room that is not worth the trouble, in bytes.
-const SMALL: i64 = 1 << 20;
+const SMALL: i64 = 256 << 10;
 
 /// What is still to be done.
 #[derive(Debug, Default)]
@@ -30,12 +31,17 @@ pub(crate) struct Housework {
     log: bool,
     /// Whether something was removed from `library.db`.
     library: bool,
+    /// Whether all free room is to be given back, however little it is.
+    all: bool,
+    /// Whether room was given back that the files have until their write-ahead logs are moved.
+    shorter: bool,
 }
 
 impl Housework {
     /// A process that was killed may have left some of it.
     pub(crate) fn at_open(state: &State) -> Self {
-        Self { origins: state.floors.keys().copied().collect(), log: true, library: true }
+        let origins = state.floors.keys().copied().collect();
+        Self { origins, log: true, library: true, ..Self::default() }
     }
 
     pub(crate) fn forgotten(&mut self, origin: Origin) {
@@ -50,7 +56,14 @@ impl Housework {
 impl SqliteStore {
     /// Whether [`SqliteStore::sweep`] has something to do.
     pub fn is_unswept(&self) -> bool {
-        !self.housework.origins.is_empty() || self.housework.log || self.housework.library
+        let left = &self.housework;
+        !left.origins.is_empty() || left.log || left.library || left.shorter
+    }
+
+    /// From now on [`SqliteStore::sweep`] gives all free room back to the system, until it is done,
+    /// and not only where there is much of it: somebody asked for it.
+    pub fn give_all_back(&mut self) {
+        (self.housework.log, self.housework.library, self.housework.all) = (true, true, true);
     }
 
     /// Does a slice of what can be done at leisure, of some milliseconds: removes change sets from
@@ -65,13 +78,38 @@ impl SqliteStore {
             self.make_durable()?;
             self.sweep_log()?;
         } else if self.housework.log {
-            self.housework.log = give_back_slice(&self.log.conn)?;
+            let slice = give_back_slice(&self.log.conn, self.housework.all)?;
+            self.given_back(slice);
+            self.housework.log = slice == Slice::More;
         } else if self.housework.library {
             self.relax(true)?;
             self.note_unseen();
-            self.housework.library = give_back_slice(&self.conn)?;
+            let slice = give_back_slice(&self.conn, self.housework.all)?;
+            self.given_back(slice);
+            self.housework.library = slice == Slice::More;
+        } else if self.housework.shorter {
+            self.shorten()?;
+            (self.housework.shorter, self.housework.all) = (false, false);
         }
         Ok(self.is_unswept())
+    }
+
+    fn given_back(&mut self, slice: Slice) {
+        self.housework.shorter |= slice != Slice::Nothing || self.housework.all;
+    }
+
+    /// Moves the write-ahead logs, as the files are not shorter before that. Where a reader is in the
+    /// way it is left to the next time.
+    fn shorten(&mut self) -> Result<(), StoreError> {
+        self.make_durable()?;
+        let patience = self.options.busy_timeout;
+        for conn in [&self.conn, &self.log.conn] {
+            conn.busy_timeout(std::time::Duration::ZERO).within(conn, SHORTENING)?;
+            let moved = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            conn.busy_timeout(patience).within(conn, SHORTENING)?;
+            moved.within(conn, SHORTENING)?;
+        }
+        Ok(())
     }
 
     fn sweep_log(&mut self) -> Result<(), StoreError> {
@@ -140,14 +178,25 @@ fn remove(
     Ok((gone.len(), bytes))
 }
 
-/// Gives some room at the end of a file back, if more than a quarter of it is free. Whether there is
-/// more to give back.
-fn give_back_slice(conn: &Connection) -> Result<bool, StoreError> {
+/// What giving room back came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Slice {
+    /// There is none, or too little.
+    Nothing,
+    /// There is more.
+    More,
+    /// That was all.
+    Last,
+}
+
+/// Gives some room at the end of a file back: if more than a quarter of it is free, or `all` of it.
+fn give_back_slice(conn: &Connection, all: bool) -> Result<Slice, StoreError> {
     let page = pragma(conn, "page_size")?.max(512);
-    let (free, all) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
+    let (free, pages) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
     let incremental = pragma(conn, "auto_vacuum")? == 2;
-    if !incremental || free.saturating_mul(page) <= SMALL || free.saturating_mul(4) <= all {
-        return Ok(false);
+    let little = free.saturating_mul(page) <= SMALL || free.saturating_mul(4) <= pages;
+    if !incremental || free == 0 || little && !all {
+        return Ok(Slice::Nothing);
     }
-    crate::sizes::give_back(conn, SLICE_KIB)
+    Ok(if crate::sizes::give_back(conn, SLICE_KIB)? { Slice::More } else { Slice::Last })
 }

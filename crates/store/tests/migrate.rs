@@ -34,6 +34,13 @@ fn shape(path: &Path) -> Vec<String> {
     rows.unwrap().map(|row| row.unwrap().join(" ")).collect()
 }
 
+/// What the `_sync` of the only tag begins with.
+fn form(dir: &Path) -> u8 {
+    let conn = Connection::open(dir.join("library.db")).unwrap();
+    let sync: Vec<u8> = conn.query_row("SELECT _sync FROM tag", [], |row| row.get(0)).unwrap();
+    sync[0]
+}
+
 #[test]
 fn a_library_of_format_1_goes_on() {
     let (today, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -63,8 +70,10 @@ fn a_library_of_format_1_goes_on() {
     drop(store);
 
     as_format_1(today.path(), before.path());
+    assert_eq!((form(today.path()), form(before.path())), (0, 1), "short, and as it was");
     let mut store = SqliteStore::open(before.path(), schema()).unwrap();
     assert_eq!(state(&store), kept);
+    assert_eq!(form(before.path()), 1, "it stays until it is written");
     assert!(!store.log_incomplete() && store.log_set_aside().is_none());
     assert_eq!(store.log(&Vector::new(), usize::MAX).unwrap(), log);
     assert_eq!(store.record(tag, &key(1)).unwrap(), named);
@@ -79,9 +88,11 @@ fn a_library_of_format_1_goes_on() {
     store.begin().unwrap();
     store.prune_log(&[(origin(1), 2)].into()).unwrap();
     store.put_mirror(tag, &key(1), &named).unwrap();
+    store.put_record(tag, &key(1), &named).unwrap();
     store.prune_lane(&device(1), 2).unwrap();
     store.commit().unwrap();
     store.close().unwrap();
+    assert_eq!(form(before.path()), 0, "it was written");
     for file in ["library.db", "sync.db"] {
         assert_eq!(shape(&before.path().join(file)), shape(&today.path().join(file)));
     }

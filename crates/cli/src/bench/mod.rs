@@ -15,6 +15,7 @@ mod place;
 mod plain;
 mod propagation;
 mod rows;
+mod size;
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -42,13 +43,14 @@ struct Benchmark {
     run: fn(&mut Bench) -> Result<Vec<Figure>, Failure>,
 }
 
-const ALL: [Benchmark; 6] = [
+const ALL: [Benchmark; 7] = [
     Benchmark { name: "commit", words: "one change, durable", run: commit::one },
     Benchmark { name: "bulk", words: "many rows, durable", run: commit::bulk },
     Benchmark { name: "index", words: "a folder, without hashing", run: index::run },
     Benchmark { name: "backfill", words: "a new device takes in entries", run: backfill::run },
     Benchmark { name: "propagation", words: "one change, seen elsewhere", run: propagation::run },
     Benchmark { name: "merge", words: "changes of another device", run: merge::run },
+    Benchmark { name: "size", words: "room on the disk", run: size::run },
 ];
 
 /// These take minutes and a gigabyte of disk: they run only when they are named.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use driftless::core::engine::Phase;
 use driftless::core::id::Origin;
-use driftless::{Member, PeerStatus, Standing, Status};
+use driftless::{Member, PeerStatus, Room, Standing, Status};
 
 use super::verdict::verdict;
 use super::{Context, gone};
-use crate::answer::{Answer, Backfill, PeerState, PhaseProgress, StatusReport};
+use crate::answer::{
+    Answer, Backfill, PeerState, PhaseProgress, RoomReport, SizesReport, StatusReport,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
@@ -17,7 +19,12 @@ pub(super) fn run(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Fa
     let status = context.library.status()?;
     let members = context.library.members()?;
     let here = members.iter().find(|member| member.here);
-    let report = report(&status, here, text::now_ms());
+    let mut report = report(&status, here, text::now_ms());
+    match context.library.room() {
+        Ok(room) => report.sizes.parts = Some(parts(&room)),
+        // How things stand is told all the same, of a damaged file above all.
+        Err(error) => report.sizes.problem = Some(error.to_string()),
+    }
     out.answer(Answer::Status(Box::new(report))).map_err(gone)?;
     Ok(Exit::Done)
 }
@@ -48,7 +55,24 @@ fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
         counts: status.counts.iter().cloned().collect(),
         quarantined: status.quarantined,
         conflicts: status.conflicts,
-        sizes: status.sizes.iter().cloned().collect(),
+        sizes: SizesReport { files: status.sizes.iter().cloned().collect(), ..Default::default() },
+    }
+}
+
+fn parts(room: &Room) -> RoomReport {
+    RoomReport {
+        sync: room.sync(),
+        rows: room.rows,
+        indexes: room.indexes,
+        stamps: room.stamps,
+        sync_indexes: room.sync_indexes,
+        tombstones: room.tombstones,
+        log: room.log,
+        history: room.history,
+        state: room.state,
+        free: room.free,
+        change_sets: room.change_sets,
+        tombstone_rows: room.tombstone_rows,
     }
 }
 

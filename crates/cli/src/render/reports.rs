@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::table::{Align, Table};
 use crate::answer::{
     BackupReport, DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport, Registered,
-    RestoredReport, ScanReport, Severity, StatusReport, SyncReport, VerifyReport,
+    RestoredReport, ScanReport, Severity, SizesReport, StatusReport, SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -41,13 +41,37 @@ pub(super) fn status(status: &StatusReport, colour: bool) -> String {
     out.push('\n');
     let counts = status.counts.iter().map(|(model, rows)| format!("{model} {}", count(*rows)));
     out.push_str(&format!("Records: {}\n", counts.collect::<Vec<_>>().join(", ")));
-    let sizes = status.sizes.iter().map(|(file, size)| format!("{file} {}", bytes(*size)));
-    out.push_str(&format!("Files: {}\n", sizes.collect::<Vec<_>>().join(", ")));
+    out.push_str(&sizes(&status.sizes));
     if status.conflicts > 0 {
         out.push_str(&format!("Conflicts: {}\n", count(status.conflicts)));
     }
     if status.quarantined > 0 {
         out.push_str(&format!("In quarantine: {}\n", count(status.quarantined)));
+    }
+    out
+}
+
+/// The files, and what sync has of them.
+fn sizes(sizes: &SizesReport) -> String {
+    let files = sizes.files.iter().map(|(file, size)| format!("{file} {}", bytes(*size)));
+    let mut out = format!("Files: {}\n", files.collect::<Vec<_>>().join(", "));
+    if let Some(room) = &sizes.parts {
+        let of = [
+            (room.stamps, "stamps"),
+            (room.sync_indexes, "indexes"),
+            (room.log, "log"),
+            (room.tombstones, "tombstones"),
+            (room.history, "history"),
+            (room.state, "the rest"),
+        ];
+        let of = of.into_iter().filter(|(size, _)| *size > 0);
+        let of: Vec<_> = of.map(|(size, name)| format!("{name} {}", bytes(size))).collect();
+        let data = bytes(room.rows + room.indexes);
+        let (sync, free) = (bytes(room.sync), bytes(room.free));
+        out.push_str(&format!("Of them data {data}, sync {sync} ({}), free {free}\n", of.join(", ")));
+    }
+    if let Some(problem) = &sizes.problem {
+        out.push_str(&format!("What sync adds cannot be measured: {}\n", plain(problem)));
     }
     out
 }

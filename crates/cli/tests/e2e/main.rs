@@ -18,5 +18,6 @@ mod meetings;
 mod merging;
 mod restored;
 mod said;
+mod size;
 mod tour;
 mod watch;

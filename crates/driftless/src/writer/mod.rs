@@ -241,12 +241,23 @@ impl Writer {
     }
 
     /// Does a slice of what can be done at leisure. Whether there is more to do now.
-    fn sweep(&mut self) -> bool {
+    pub(crate) fn sweep(&mut self) -> bool {
         self.store.sweep().unwrap_or_else(|error| {
             tracing::warn!(%error, "what is forgotten cannot be removed yet; it only takes room");
             self.sweep_after = Some(Instant::now() + PAUSE_AFTER_FAILURE);
             false
         })
+    }
+
+    /// Gets ready to give all free room back. What waits to be written to the peer log is room as well.
+    pub(crate) fn make_room(&mut self) {
+        self.sweep_after = None;
+        self.log_due = None;
+        let moved = self.store.flush_log().and_then(|()| self.store.begin());
+        if let Err(error) = moved.and_then(|()| self.store.commit()) {
+            tracing::warn!(%error, "the peer log cannot be written yet; it only takes room");
+        }
+        self.store.give_all_back();
     }
 
     /// How long nothing has to be done by itself.

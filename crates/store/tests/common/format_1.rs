@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use driftless_core::schema::FieldId;
+use rusqlite::{Connection, params};
 
 /// The tables of `library.db` in format 1.
 const LIBRARY_TABLES: &str = "
@@ -112,6 +113,25 @@ pub(crate) fn as_format_1(from: &Path, to: &Path) {
                 "INSERT INTO main.\"{name}\" ({columns}) SELECT {columns} FROM new.\"{name}\""
             );
             conn.execute_batch(&copy).unwrap();
+        }
+        if file == "library.db" {
+            lengthen(&conn);
+        }
+    }
+}
+
+/// Writes each short `_sync` of a tag with a name as it was written before there were short ones.
+fn lengthen(conn: &Connection) {
+    let mut select = conn.prepare("SELECT rowid, _sync FROM tag WHERE name NOTNULL").unwrap();
+    let rows = select.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    for (row, sync) in rows.unwrap().map(Result::unwrap) {
+        if let [0, origin, seq, hlc @ ..] = &sync[..] {
+            assert_eq!(hlc.len(), 8, "small numbers take a byte");
+            // One origin, one life, one field with one version, whose value is in the column.
+            let name = FieldId::of("name").0.to_le_bytes();
+            let long = [&[1, *origin, 1, 0, *seq], hlc, &[1], &name, &[1, 7]].concat();
+            let set = "UPDATE tag SET _sync = ?2 WHERE rowid = ?1";
+            assert_eq!(conn.execute(set, params![row, long]).unwrap(), 1);
         }
     }
 }
