@@ -143,8 +143,8 @@ impl Room {
 fn stamps(conn: &Connection) -> Result<u64, StoreError> {
     let mut select = conn
         .prepare(
-            "SELECT name, EXISTS (SELECT 1 FROM pragma_table_info(name) AS c \
-             WHERE c.name = '_seq') FROM _model WHERE name IN (SELECT name FROM sqlite_schema)",
+            "SELECT m.name, EXISTS (SELECT 1 FROM pragma_table_info(m.name) AS c \
+             WHERE c.name = '_seq') FROM _model AS m JOIN sqlite_schema AS t ON t.name = m.name",
         )
         .within(conn, DOING)?;
     let mut rows = select.query([]).within(conn, DOING)?;

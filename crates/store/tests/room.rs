@@ -57,14 +57,14 @@ fn all_parts_together_are_the_files() {
     let empty = Room::measure(dir.path()).unwrap();
     assert_eq!((empty.stamps, empty.change_sets, empty.tombstone_rows), (0, 0, 0));
     log_tags(&mut store, 1_000);
-    bury(&mut store, 500);
+    bury(&mut store, 3_000);
     let waiting = Room::measure(dir.path()).unwrap();
-    assert_eq!((waiting.change_sets, waiting.tombstone_rows), (1_000, 500));
+    assert_eq!((waiting.change_sets, waiting.tombstone_rows), (1_000, 3_000));
     assert!(waiting.log > empty.log + 1_000 * TAG_LOG, "{waiting:?}");
-    assert!(waiting.tombstones > empty.tombstones + 500 * 8, "{waiting:?}");
+    assert!(waiting.tombstones > empty.tombstones + 3_000 * 8, "{waiting:?}");
     store.close().unwrap();
     let room = Room::measure(dir.path()).unwrap();
-    assert_eq!((room.change_sets, room.tombstone_rows), (1_000, 500));
+    assert_eq!((room.change_sets, room.tombstone_rows), (1_000, 3_000));
     assert_whole(dir.path(), &room);
 }
 
