@@ -80,6 +80,7 @@ impl Library {
             pruned.tombstones += more.tombstones;
             // Of very many tombstones a part is forgotten at a time.
             if more.tombstones == 0 {
+                self.room.forget();
                 return Ok(pruned);
             }
         }

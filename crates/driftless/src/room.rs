@@ -17,6 +17,13 @@ const PART: u32 = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Measured(Mutex<Option<(Room, Instant)>>);
 
+impl Measured {
+    /// The files have just become smaller: whoever asks next is told how small.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 impl Library {
     /// What the room of the library's files is used for: the data, and what sync adds to it.
     ///

@@ -32,7 +32,7 @@ fn a_benchmark_that_is_not_there_is_refused_with_those_that_are() {
     let device = world.device("none");
     let error = device.refused(&["bench", "teleport"], 2);
     let message = error["message"].as_str().unwrap();
-    for name in ["commit", "bulk", "index", "backfill", "propagation", "merge"] {
+    for name in ["commit", "bulk", "index", "backfill", "propagation", "merge", "size"] {
         assert!(message.contains(name), "{message}");
     }
     device.refused(&["bench", "index", "--path", "nowhere"], 3);

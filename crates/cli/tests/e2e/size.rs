@@ -31,7 +31,6 @@ fn prune(devices: &[&Device; 2]) {
     for device in devices {
         until("nothing is kept any more", || {
             device.ok(&["prune", "--now"]);
-            // What is told may be of some seconds ago.
             (told(device, "change_sets") == 0).then_some(())
         });
     }
