@@ -90,7 +90,11 @@ impl Library {
         let (reply, result) = sync_channel(1);
         self.transact(move |writer| {
             writer.take(Input::Prune, time::now());
-            writer.watches.push(Box::new(Pruning { pruned: Pruned::default(), begun: false, reply }));
+            writer.watches.push(Box::new(Pruning {
+                pruned: Pruned::default(),
+                begun: false,
+                reply,
+            }));
             Ok::<_, Error>(())
         })?;
         result.recv().map_err(|_| Error::Closed)

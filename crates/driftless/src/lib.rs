@@ -216,6 +216,18 @@ pub use driftless_store::Reason;
 /// ```
 /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
 /// # use home::*;
+/// # let library = home()?;
+/// let room: driftless::Room = library.room()?;
+/// assert!(room.sync() >= room.stamps + room.log);
+/// # Ok::<(), driftless::Error>(())
+/// ```
+#[doc(inline)]
+pub use driftless_store::Room;
+/// # In a program
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
 /// # let (laptop, phone) = two_homes()?;
 /// use driftless::{Error, StoreError};
 ///
@@ -229,18 +241,6 @@ pub use driftless_store::Reason;
 /// ```
 #[doc(inline)]
 pub use driftless_store::StoreError;
-/// # In a program
-///
-/// ```
-/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
-/// # use home::*;
-/// # let library = home()?;
-/// let room: driftless::Room = library.room()?;
-/// assert!(room.sync() >= room.stamps + room.log);
-/// # Ok::<(), driftless::Error>(())
-/// ```
-#[doc(inline)]
-pub use driftless_store::Room;
 /// # In a program
 ///
 /// ```

@@ -64,12 +64,15 @@ CREATE TABLE _mirror (
 
 /// What makes a `library.db` of each earlier format one of the next: the first is of format 1. In
 /// format 3 a `_sync` may be short; those that are there become so as they are written.
-pub(crate) const LIBRARY_STEPS: [&str; 2] = ["
+pub(crate) const LIBRARY_STEPS: [&str; 2] = [
+    "
 ALTER TABLE _vector ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE _mirror (
     model INTEGER NOT NULL, key BLOB NOT NULL, sum INTEGER, record BLOB,
     PRIMARY KEY (model, key)) STRICT;
-", ""];
+",
+    "",
+];
 
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.

@@ -55,7 +55,7 @@ pub use identity::Identity;
 pub use local::Local;
 pub use lock::DirLock;
 pub use open::{SqliteStore, StoreOptions};
-pub use room::Room;
 pub use quarantine::{Quarantined, Reason};
+pub use room::Room;
 pub use sizes::Sizes;
 pub use snapshot::{Recomputed, RowState, Snapshot};

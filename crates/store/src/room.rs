@@ -56,12 +56,7 @@ impl Room {
     /// What sync adds to the data.
     #[must_use]
     pub fn sync(&self) -> u64 {
-        self.stamps
-            + self.sync_indexes
-            + self.tombstones
-            + self.log
-            + self.history
-            + self.state
+        self.stamps + self.sync_indexes + self.tombstones + self.log + self.history + self.state
     }
 
     /// All of it.
@@ -73,12 +68,13 @@ impl Room {
     /// Measures the library in `dir`, beside whoever has it open: all that is committed.
     pub fn measure(dir: &Path) -> Result<Self, StoreError> {
         let mut room = Self::default();
-        room.add_library(&reader(dir, LIBRARY_FILE)?)?;
-        room.add_log(&reader(dir, LOG_FILE)?)?;
+        let moved = room.add_log(&reader(dir, LOG_FILE)?)?;
+        room.add_library(&reader(dir, LIBRARY_FILE)?, moved)?;
         Ok(room)
     }
 
-    fn add_library(&mut self, conn: &Connection) -> Result<(), StoreError> {
+    /// `moved` is the position up to which change sets are in `sync.db`: copies of theirs are not counted.
+    fn add_library(&mut self, conn: &Connection, moved: u64) -> Result<(), StoreError> {
         let tx = conn.unchecked_transaction().within(conn, DOING)?;
         self.add_pages(conn, |room, name, table| match table {
             "_tombstone" => &mut room.tombstones,
@@ -92,11 +88,13 @@ impl Room {
         let stamps = stamps(conn)?.min(self.rows);
         (self.rows, self.stamps) = (self.rows - stamps, stamps);
         self.tombstone_rows = number(conn, "SELECT count(*) FROM _tombstone")?;
-        self.change_sets += number(conn, "SELECT count(*) FROM _unlogged")?;
+        let waiting = format!("SELECT count(*) FROM _unlogged WHERE pos > {moved}");
+        self.change_sets += number(conn, &waiting)?;
         tx.finish().within(conn, DOING)
     }
 
-    fn add_log(&mut self, conn: &Connection) -> Result<(), StoreError> {
+    /// The position of the last change set in `sync.db`.
+    fn add_log(&mut self, conn: &Connection) -> Result<u64, StoreError> {
         let tx = conn.unchecked_transaction().within(conn, DOING)?;
         self.add_pages(conn, |room, _, table| match table {
             "log" => &mut room.log,
@@ -105,7 +103,9 @@ impl Room {
             _ => &mut room.history,
         })?;
         self.change_sets += number(conn, "SELECT count(*) FROM log")?;
-        tx.finish().within(conn, DOING)
+        let last = number(conn, "SELECT coalesce(max(pos), 0) FROM log")?;
+        tx.finish().within(conn, DOING)?;
+        Ok(last)
     }
 
     /// Adds the pages of each table and index of a file where `place` says that they belong.

@@ -68,7 +68,10 @@ fn sizes(sizes: &SizesReport) -> String {
         let of: Vec<_> = of.map(|(size, name)| format!("{name} {}", bytes(size))).collect();
         let data = bytes(room.rows + room.indexes);
         let (sync, free) = (bytes(room.sync), bytes(room.free));
-        out.push_str(&format!("Of them data {data}, sync {sync} ({}), free {free}\n", of.join(", ")));
+        out.push_str(&format!(
+            "Of them data {data}, sync {sync} ({}), free {free}\n",
+            of.join(", ")
+        ));
     }
     if let Some(problem) = &sizes.problem {
         out.push_str(&format!("What sync adds cannot be measured: {}\n", plain(problem)));
