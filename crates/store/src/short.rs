@@ -193,7 +193,9 @@ mod tests {
         let mut blind = version(1, Value::Int(5));
         blind[0].lives = Vec::new();
         assert_eq!(set(a, blind), None, "a writer that saw no life");
-        let twice = |record: &mut Record| drop(record.lives.insert(dot(2), Hlc(72)));
+        let twice = |record: &mut Record| {
+            record.lives.insert(dot(2), Hlc(72));
+        };
         assert_eq!(with(&twice), None, "two lives");
         // The column cannot hold it.
         assert_eq!(encode(&table(), &record(), &[Value::Null, Value::Null], &origins()), None);

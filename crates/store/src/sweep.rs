@@ -101,7 +101,7 @@ impl SqliteStore {
     /// Moves the write-ahead logs, as the files are not shorter before that. Where a reader is in the
     /// way it is left to the next time.
     fn shorten(&mut self) -> Result<(), StoreError> {
-        self.make_durable()?;
+        self.move_log()?;
         let patience = self.options.busy_timeout;
         for conn in [&self.conn, &self.log.conn] {
             conn.busy_timeout(std::time::Duration::ZERO).within(conn, SHORTENING)?;
