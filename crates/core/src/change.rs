@@ -7,6 +7,8 @@
 //! header     = len:count  version:u8=1  origin  seq:var  prev:32  hlc:u64
 //!              needs: count (origin seq:var)*   body hash:32  extensions
 //! extensions = count (id:var bytes)*            kept and covered by the head hash
+//! extension 1  first:var                        the change sets of the stream from the one at this
+//!                                               seq on belong together: one command wrote them
 //! head hash  = BLAKE3("driftless 1 change set head", header)
 //! body hash  = BLAKE3(body)
 //! body       = seal:u8=0  origins: count origin*  changes: count change*
@@ -97,6 +99,8 @@ pub struct Header {
     pub needs: Vec<(Origin, Seq)>,
     /// BLAKE3 of the body.
     pub body_hash: Hash,
+    /// The seq of the stream's change set that this one goes on with, if one command wrote them all.
+    pub group: Option<Seq>,
 }
 
 /// One transaction's writes in the shared lane, as they are logged and forwarded: verbatim bytes
@@ -111,6 +115,8 @@ pub struct ChangeSet {
 
 const HEADER_VERSION: u8 = 1;
 const MAX_HEADER_BYTES: usize = 4 << 20;
+/// The extension that holds the group.
+const GROUP: u64 = 1;
 
 /// The head hash of a header's bytes.
 fn head_hash(header: &[u8]) -> Hash {
@@ -136,6 +142,15 @@ impl ChangeSet {
     /// Seals `changes` into a change set. Refused if its body is above [`MAX_BODY_BYTES`] or it has
     /// more than [`MAX_CHANGES`].
     pub fn new(draft: Draft, changes: &[Change]) -> Result<Self, CodecError> {
+        Self::in_group(draft, None, changes)
+    }
+
+    /// [`ChangeSet::new`] for one that goes on with what the change set at `group` began.
+    pub fn in_group(
+        draft: Draft,
+        group: Option<Seq>,
+        changes: &[Change],
+    ) -> Result<Self, CodecError> {
         if changes.len() > MAX_CHANGES {
             let (found, limit) = (changes.len() as u64, MAX_CHANGES as u64);
             return Err(CodecError::TooLarge { what: "changes in one transaction", found, limit });
@@ -152,6 +167,7 @@ impl ChangeSet {
             hlc: draft.hlc,
             needs: draft.needs,
             body_hash: *blake3::hash(&body).as_bytes(),
+            group: group.filter(|first| (1..draft.dot.seq).contains(first)),
         };
         let head_bytes = header.encode();
         let mut w = Writer::new();
@@ -218,7 +234,13 @@ impl Header {
             w.var(*seq);
         }
         w.raw(&self.body_hash);
-        w.count(0);
+        w.count(usize::from(self.group.is_some()));
+        if let Some(first) = self.group {
+            let mut one = Writer::new();
+            one.var(first);
+            w.var(GROUP);
+            w.bytes(one.as_bytes());
+        }
         w.into_bytes()
     }
 
@@ -236,10 +258,16 @@ impl Header {
         for _ in 0..n {
             needs.push((r.origin()?, r.seq()?));
         }
-        let header = Self { origin, seq, prev, hlc, needs, body_hash: r.array("a hash")? };
+        let body_hash = r.array("a hash")?;
+        let mut header = Self { origin, seq, prev, hlc, needs, body_hash, group: None };
         for _ in 0..r.items(64, 2, "a header's extensions")? {
-            r.var("an extension's id")?;
-            r.bytes(MAX_HEADER_BYTES, "an extension")?;
+            let id = r.var("an extension's id")?;
+            let bytes = r.bytes(MAX_HEADER_BYTES, "an extension")?;
+            if id == GROUP {
+                // One that cannot be is as good as none: nothing but undoing asks for it.
+                let first = Reader::new(bytes).seq().ok();
+                header.group = first.filter(|first| (1..seq).contains(first));
+            }
         }
         r.finish("a header")?;
         Ok(header)
@@ -408,6 +436,21 @@ mod tests {
     fn change_sets_round_trip() {
         let set = sample();
         assert_eq!(ChangeSet::decode(set.bytes().clone()), Ok(set));
+    }
+
+    #[test]
+    fn a_change_set_tells_what_it_goes_on_with() {
+        let grouped = |group| {
+            let (dot, prev) = (Dot::new(origin(1), 4), [3; 32]);
+            let draft = Draft { dot, prev, hlc: Hlc(77), needs: vec![] };
+            let set = ChangeSet::in_group(draft, group, &[]).unwrap();
+            let read = ChangeSet::decode(set.bytes().clone()).unwrap();
+            assert_eq!(read, set);
+            read.header().group
+        };
+        assert_eq!(grouped(None), None);
+        assert_eq!([Some(1), Some(3)].map(grouped), [Some(1), Some(3)]);
+        assert_eq!([Some(0), Some(4), Some(9)].map(grouped), [None; 3]);
     }
 
     #[test]

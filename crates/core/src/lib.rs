@@ -20,5 +20,6 @@ pub mod page;
 pub mod record;
 pub mod schema;
 pub mod store;
+pub mod undo;
 pub mod value;
 pub mod version;

@@ -67,6 +67,20 @@ pub fn apply(
     lost
 }
 
+/// The versions of a record that an operation is about to overwrite and that were written before
+/// `begin`: nobody may be able to look them up afterwards.
+pub fn overwritten(record: &Record, op: &Op, begin: Hlc) -> Vec<Lost> {
+    let (Op::Create { fields, .. } | Op::Set { fields, .. }) = op else { return Vec::new() };
+    let gone = fields.iter().flat_map(|write| {
+        let gone = move |version: &&Version| {
+            version.hlc < begin && write.over.contains(&version.dot)
+        };
+        let versions = record.versions(write.field).iter().filter(gone);
+        versions.map(|version| Lost { field: write.field, version: version.clone() })
+    });
+    gone.collect()
+}
+
 fn version(write: &Write, dot: Dot, hlc: Hlc, lives: &[Dot]) -> Version {
     Version { dot, hlc, lives: lives.to_vec(), value: write.value.clone() }
 }

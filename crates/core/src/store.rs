@@ -157,6 +157,22 @@ pub trait Store {
         lost: &[Lost],
         by: Dot,
     ) -> Result<(), Self::Error>;
+    /// Versions that were written before this time, and are overwritten by a change of the time `hlc`,
+    /// are to be handed to [`Store::keep_overwritten`]. A store without a history says 0.
+    fn keeps_older_than(&self, _hlc: Hlc) -> Hlc {
+        Hlc(0)
+    }
+    /// Keeps versions in the local history that the change set `by` overwrote: their own change sets
+    /// may leave it before that one does.
+    fn keep_overwritten(
+        &mut self,
+        _model: ModelId,
+        _key: &RecordKey,
+        _overwritten: &[Lost],
+        _by: Dot,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// What is held of a device's owned lane.
     fn lane(&self, device: &DeviceId) -> Option<&OwnedLane>;

@@ -146,7 +146,7 @@ impl Conflict {
 }
 
 /// The names of devices, by id.
-type Names = BTreeMap<DeviceId, String>;
+pub(crate) type Names = BTreeMap<DeviceId, String>;
 
 /// What is said of a field in conflict; `None` if it is in none.
 fn describe(schema: &Schema, record: &Record, place: Place, names: &Names) -> Option<Conflict> {
@@ -182,7 +182,7 @@ fn describe(schema: &Schema, record: &Record, place: Place, names: &Names) -> Op
     })
 }
 
-fn names(
+pub(crate) fn names(
     db: &rusqlite::Connection,
     devices: impl IntoIterator<Item = DeviceId>,
 ) -> Result<Names, Error> {

@@ -98,6 +98,79 @@ pub enum Error {
     /// A device cannot be asked to do without itself.
     #[error("this is the device that you are at; evict it on another one")]
     EvictSelf,
+    /// Something stands in the way of taking change sets back. Nothing was done.
+    #[error("{} in the way of taking that back", obstacles(.plan))]
+    UndoRefused {
+        /// What would be done, and what stands in the way.
+        plan: Box<crate::history::UndoPlan>,
+    },
+    /// What was to be taken back was written again and again meanwhile. What was done is whole.
+    #[error("what was to be taken back was written by others again and again meanwhile")]
+    Unsettled,
+    /// A change set is not in this device's history: it never was, or it was too old to be kept.
+    #[error("the change set {dot} is not in this device's history")]
+    NotInHistory {
+        /// The change set.
+        dot: driftless_core::id::Dot,
+    },
+    /// A change set of the history cannot be read.
+    #[error("the change set {dot} of the history cannot be read: {source}")]
+    HistoryUnreadable {
+        /// The change set.
+        dot: driftless_core::id::Dot,
+        /// Why.
+        source: driftless_core::codec::CodecError,
+    },
+    /// A change set wrote rows that its device owns: nobody keeps what they were.
+    #[error("the change set {dot} wrote rows that belong to its device; what they were is not kept")]
+    NotShared {
+        /// The change set.
+        dot: driftless_core::id::Dot,
+    },
+    /// This version does not know a model, or its records are not shared.
+    #[error("this version knows no shared model {:08x}", .model.0)]
+    UnknownModel {
+        /// The model.
+        model: driftless_core::schema::ModelId,
+    },
+    /// A record that was to be brought back is there.
+    #[error("the {model} {key} is there")]
+    RecordThere {
+        /// The model's name.
+        model: String,
+        /// The record.
+        key: driftless_core::id::RecordKey,
+    },
+    /// Nothing is known of a record that was to be brought back.
+    #[error("this device's history knows of no {model} {key} that was deleted")]
+    NothingDeleted {
+        /// The model's name.
+        model: String,
+        /// The record.
+        key: driftless_core::id::RecordKey,
+    },
+    /// It was asked how things were before the history begins.
+    #[error("this device's history does not go back that far")]
+    BeforeHistory {
+        /// The time that was asked for, Unix milliseconds.
+        at_ms: u64,
+        /// Since when the history is whole; `None` if none is kept.
+        begins_ms: Option<u64>,
+    },
+    /// What a field held at a time is not known, though the history goes back that far: it was
+    /// overwritten where this device did not see it.
+    #[error("what the {field} of the {model} {key} was then is not known here")]
+    UnknownThen {
+        /// The model's name.
+        model: String,
+        /// The record.
+        key: driftless_core::id::RecordKey,
+        /// The field's name.
+        field: String,
+    },
+    /// A checkpoint cannot be read.
+    #[error("a checkpoint cannot be read: {0}")]
+    Checkpoint(#[source] driftless_core::codec::CodecError),
     /// There is no open conflict with this id, or none any more.
     #[error("there is no open conflict {conflict}; it may have been resolved meanwhile")]
     NoConflict {
@@ -140,6 +213,13 @@ pub enum Error {
 
 fn place(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display()))
+}
+
+fn obstacles(plan: &crate::history::UndoPlan) -> String {
+    match plan.obstacles.len() {
+        1 => "one thing stands".to_owned(),
+        count => format!("{count} things stand"),
+    }
 }
 
 fn list(dots: &[driftless_core::id::Dot]) -> String {

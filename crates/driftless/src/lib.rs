@@ -75,6 +75,7 @@ mod events;
 mod evict;
 mod found;
 mod guard;
+mod history;
 mod invite;
 mod join;
 mod key;
@@ -265,6 +266,10 @@ pub use device::Device;
 pub use error::Error;
 pub use events::{Change, StandingStream, Subscription};
 pub use evict::Pruned;
+pub use history::{
+    Checkpoint, Deed, Deleted, FieldChange, HistoryEntry, LogEntry, LogFilter, RecordChange, Replaced,
+    UndoObstacle, UndoPlan, UndoStep, Undone,
+};
 pub use invite::PairingNotice;
 pub use join::join;
 pub use library::Library;

@@ -210,6 +210,7 @@ impl Library {
         if let Some(guard) = &mut guard {
             guard.settle(&store)?;
         }
+        store.limit_history(settings::history(&store)?, time::wall_ms())?;
         let members = Arc::new(MemberSet::default());
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (pulse, _) = broadcast::channel(1);

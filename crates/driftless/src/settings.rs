@@ -1,6 +1,6 @@
 //! Settings of this device, kept beside the data and never synced.
 
-use driftless_store::SqliteStore;
+use driftless_store::{HistoryLimits, SqliteStore};
 
 use crate::error::Error;
 use crate::library::Library;
@@ -31,6 +31,10 @@ pub enum Setting {
     Discovery,
     /// How long a device may be silent before nothing is kept for it any more: a time such as `30d`.
     Retention,
+    /// How long change sets are kept as history: a time such as `90d`; `0d` keeps none.
+    History,
+    /// MiB of `sync.db` above which the oldest history goes.
+    HistoryMib,
 }
 
 impl Setting {
@@ -41,7 +45,14 @@ impl Setting {
     ///     println!("{} is {} by default", setting.key(), setting.default_value());
     /// }
     /// ```
-    pub const ALL: [Self; 4] = [Self::MaxDrift, Self::Relay, Self::Discovery, Self::Retention];
+    pub const ALL: [Self; 6] = [
+        Self::MaxDrift,
+        Self::Relay,
+        Self::Discovery,
+        Self::Retention,
+        Self::History,
+        Self::HistoryMib,
+    ];
 
     /// Its key.
     ///
@@ -54,6 +65,8 @@ impl Setting {
             Self::Relay => "relay",
             Self::Discovery => "discovery",
             Self::Retention => "retention",
+            Self::History => "history",
+            Self::HistoryMib => "history_mib",
         }
     }
 
@@ -67,6 +80,8 @@ impl Setting {
             Self::MaxDrift => "60s",
             Self::Relay | Self::Discovery => "on",
             Self::Retention => "30d",
+            Self::History => "90d",
+            Self::HistoryMib => "64",
         }
     }
 
@@ -91,6 +106,10 @@ impl Setting {
         let why = match self {
             Self::MaxDrift if milliseconds(value).is_none() => "a time such as 90s, 5m or 1h",
             Self::Retention if milliseconds(value).is_none() => "a time such as 12h or 30d",
+            Self::History if milliseconds(value).is_none() => "a time such as 30d, or 0d for none",
+            Self::HistoryMib if !mib(value).is_some_and(|mib| (1..=MAX_MIB).contains(&mib)) => {
+                "a number of MiB from 1 to 1048576"
+            }
             Self::Relay | Self::Discovery if !matches!(value, "on" | "off") => "on or off",
             _ => return Ok(()),
         };
@@ -136,6 +155,22 @@ pub(crate) fn time_ms(store: &SqliteStore, setting: Setting) -> Result<u64, Erro
     let key = setting.key().to_owned();
     let bad = || Error::Setting { key, why: format!("{text:?} is no time") };
     milliseconds(&text).ok_or_else(bad)
+}
+
+const MAX_MIB: u64 = 1 << 20;
+
+fn mib(text: &str) -> Option<u64> {
+    text.parse().ok()
+}
+
+/// How much history is kept; `None` for none.
+pub(crate) fn history(store: &SqliteStore) -> Result<Option<HistoryLimits>, Error> {
+    let keep_ms = time_ms(store, Setting::History)?;
+    let text = value(store, Setting::HistoryMib)?;
+    let key = Setting::HistoryMib.key().to_owned();
+    let bad = || Error::Setting { key, why: format!("{text:?} is no number of MiB") };
+    let max_bytes = mib(&text).ok_or_else(bad)?.saturating_mul(1 << 20);
+    Ok((keep_ms > 0).then_some(HistoryLimits { keep_ms, max_bytes }))
 }
 
 pub(crate) fn library_name(store: &SqliteStore) -> Result<String, Error> {

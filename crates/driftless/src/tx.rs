@@ -1,7 +1,7 @@
 //! A write transaction, as its author sees it.
 
 use driftless_core::engine::LocalTx;
-use driftless_core::id::{RecordKey, time_ordered_id};
+use driftless_core::id::{Dot, RecordKey, time_ordered_id};
 use driftless_core::schema::{FieldId, ModelDescriptor, ModelId, Schema, Syncable};
 use driftless_core::value::Value;
 use driftless_store::SqliteStore;
@@ -362,6 +362,59 @@ impl WriteTx<'_> {
         fields: Vec<(FieldId, Value)>,
     ) -> Result<(), Error> {
         Ok(self.local.set(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// Sets fields of a shared record as [`WriteTx::set`] does, also where the rule of a field would
+    /// leave what is there.
+    pub(crate) fn put_back(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), Error> {
+        Ok(self.local.put_back(self.schema, self.store, model, key, fields)?)
+    }
+
+    /// The change set that this transaction becomes, if it writes anything shared.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let star = Star { id: Uuid::from_u128(7), todo: Uuid::nil() };
+    /// let dot = library.write(move |tx| {
+    ///     tx.link(&star)?;
+    ///     Ok::<_, driftless::Error>(tx.dot())
+    /// })?;
+    /// assert_eq!(library.log(&driftless::LogFilter::default(), 1)?[0].dot, dot);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn dot(&self) -> Dot {
+        self.local.dot()
+    }
+
+    /// Says that this transaction goes on with what that of `first` began: for something that is one
+    /// thing to people and too large for one transaction. It is then undone as one.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let star = |n| Star { id: Uuid::from_u128(n), todo: Uuid::nil() };
+    /// let first = library.write(move |tx| {
+    ///     tx.link(&star(1))?;
+    ///     Ok::<_, driftless::Error>(tx.dot())
+    /// })?;
+    /// library.write(move |tx| {
+    ///     tx.go_on_with(first);
+    ///     tx.link(&star(2))
+    /// })?;
+    /// library.undo(&[first], false)?;
+    /// assert_eq!(library.get::<Star>(Uuid::from_u128(2))?, None);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn go_on_with(&mut self, first: Dot) {
+        self.local.go_on_with(first);
     }
 
     /// Deletes a shared record or link of a model that is known by its id. Returns whether there was

@@ -23,7 +23,7 @@ impl SqliteStore {
             let risen = self.state.raise_floor(*origin, seq);
             if risen > 0 {
                 forgotten = forgotten.saturating_add(risen);
-                self.housework.forgotten(*origin);
+                self.forgotten(*origin);
             }
         }
         Ok(forgotten)
@@ -72,16 +72,18 @@ impl SqliteStore {
 
     pub(crate) fn adopt_heads(&mut self, vector: &Vector) -> Result<(), StoreError> {
         self.writable()?;
+        let mut any = false;
         for (origin, head) in vector.iter() {
             if head.seq <= self.state.vector.seq(origin) {
                 continue;
             }
+            any = true;
             let head = check_seq(*head)?;
             self.state.intern(&self.conn, origin)?;
             self.state.set_head(*origin, head);
             self.state.raise_floor(*origin, head.seq);
-            self.housework.forgotten(*origin);
+            self.forgotten(*origin);
         }
-        Ok(())
+        if any { self.history_adopts() } else { Ok(()) }
     }
 }

@@ -3,7 +3,7 @@
 /// The format of `library.db` that this version writes.
 pub(crate) const LIBRARY_FORMAT: i64 = 3;
 /// The format of `sync.db` that this version writes.
-pub(crate) const LOG_FORMAT: i64 = 2;
+pub(crate) const LOG_FORMAT: i64 = 3;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
 pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
 /// See [`LIBRARY_ID`].
@@ -76,10 +76,11 @@ CREATE TABLE _mirror (
 
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.
-pub(crate) const LOG_STEPS: [&str; 1] = ["
+/// Format 3 has entries in `lost` that format 2 could not read, and no other tables.
+pub(crate) const LOG_STEPS: [&str; 2] = ["
 ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE ack SET heard_ms = 1000 * unixepoch('now');
-"];
+", ""];
 
 /// Makes the tables of `sync.db`.
 pub(crate) const LOG_TABLES: &str = "

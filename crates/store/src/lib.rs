@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows of the network, of threads or of a runtime.
 
+mod as_of;
 mod backup;
 mod bind;
 mod conflict;
@@ -15,6 +16,7 @@ mod error;
 mod fields;
 mod floors;
 mod format;
+mod history;
 mod identity;
 mod lane;
 mod layout;
@@ -25,6 +27,7 @@ mod migrate;
 mod mirror;
 mod open;
 mod origins;
+mod past;
 mod own;
 mod owned;
 mod pin;
@@ -48,13 +51,17 @@ mod transaction;
 mod whole;
 mod wholeness;
 
+pub use as_of::AsOf;
 pub use backup::{back_up, restore};
 pub use conflict::Conflict;
 pub use error::StoreError;
+pub use history::HistoryLimits;
 pub use identity::Identity;
 pub use local::Local;
 pub use lock::DirLock;
+pub use log::Kind;
 pub use open::{SqliteStore, StoreOptions};
+pub use past::{Kept, Logged, Past};
 pub use quarantine::{Quarantined, Reason};
 pub use room::Room;
 pub use sizes::Sizes;

@@ -94,7 +94,7 @@ impl SqliteStore {
         self.log.flushed = self.state.next_pos - 1;
         self.log.to_delete = true;
         self.state.acks_written();
-        Ok(())
+        self.look_at_size()
     }
 
     fn copy_all(&mut self) -> Result<(), StoreError> {
@@ -106,6 +106,7 @@ impl SqliteStore {
 
     fn copy_sets(&mut self) -> Result<(), StoreError> {
         const WHAT: &str = "moving the log";
+        let kept = self.keeping.limits.is_some();
         let (from, log) = (&self.conn, &mut self.log);
         let mut put = log
             .conn
@@ -123,7 +124,7 @@ impl SqliteStore {
         while let Some(row) = rows.next().within(from, WHAT)? {
             let number = |at| row.get::<_, i64>(at).within(from, WHAT);
             let origin = origin_of(from, &self.state.origins, number(1)?)?;
-            if number(2)? <= to_sql(self.state.floor(&origin)) {
+            if !kept && number(2)? <= to_sql(self.state.floor(&origin)) {
                 continue;
             }
             let id = match log.origins.id(&origin) {
@@ -240,12 +241,12 @@ impl SqliteStore {
         model: ModelId,
         key: &RecordKey,
         lost: &[Lost],
-        by: Dot,
+        (by, kind): (Dot, Kind),
     ) -> Result<(), StoreError> {
         self.writable()?;
         for loss in lost {
             let mut w = Writer::new();
-            encode_loss(&mut w, loss, by);
+            encode_loss(&mut w, loss, (by, kind));
             self.conn
                 .prepare_cached(
                     "INSERT INTO _unlost (pos, model, key, entry) VALUES (?1, ?2, ?3, ?4)",
@@ -283,8 +284,10 @@ impl SqliteStore {
                 .within(conn, WHAT)?;
             while let Some(row) = rows.next().within(conn, WHAT)? {
                 let entry = row.get_ref(0).and_then(|entry| Ok(entry.as_blob()?));
-                let entry = entry.within(conn, WHAT)?;
-                out.push(decode_loss(entry).within(conn, WHAT)?);
+                let (lost, by, kind) = decode_loss(entry.within(conn, WHAT)?).within(conn, WHAT)?;
+                if kind == Kind::Deleted {
+                    out.push((lost, by));
+                }
             }
         }
         Ok(out)
@@ -385,11 +388,24 @@ fn to_sql(seq: Seq) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
+/// Why a version is no part of the state any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A delete took it, or it came too late for a life that was over.
+    Deleted,
+    /// Another version overwrote it, and its own change set may be gone.
+    Overwritten,
+}
+
 /// ```text
-/// loss = version:u8=1  field:u32  dot  hlc:u64  lives: count dot*  value  by: dot
+/// loss = kind:u8  field:u32  dot  hlc:u64  lives: count dot*  value  by: dot
+/// kind = 1 deleted, 2 overwritten
 /// ```
-fn encode_loss(w: &mut Writer, loss: &Lost, by: Dot) {
-    w.u8(1);
+fn encode_loss(w: &mut Writer, loss: &Lost, (by, kind): (Dot, Kind)) {
+    w.u8(match kind {
+        Kind::Deleted => 1,
+        Kind::Overwritten => 2,
+    });
     w.u32_le(loss.field.0);
     w.dot(&loss.version.dot);
     w.u64_le(loss.version.hlc.0);
@@ -401,12 +417,13 @@ fn encode_loss(w: &mut Writer, loss: &Lost, by: Dot) {
     w.dot(&by);
 }
 
-fn decode_loss(bytes: &[u8]) -> Result<(Lost, Dot), CodecError> {
+pub(crate) fn decode_loss(bytes: &[u8]) -> Result<(Lost, Dot, Kind), CodecError> {
     let mut r = Reader::new(bytes);
-    let version = r.u8("a loss's version")?;
-    if version != 1 {
-        return Err(CodecError::Invalid { what: "a loss's version", found: version.into() });
-    }
+    let kind = match r.u8("a loss's kind")? {
+        1 => Kind::Deleted,
+        2 => Kind::Overwritten,
+        n => return Err(CodecError::Invalid { what: "a loss's kind", found: n.into() }),
+    };
     let field = FieldId(r.u32_le("a field id")?);
     let (dot, hlc) = (r.dot()?, Hlc(r.u64_le("a time")?));
     let n = r.items(MAX_DOTS, 42, "the lives of a version")?;
@@ -414,5 +431,5 @@ fn decode_loss(bytes: &[u8]) -> Result<(Lost, Dot), CodecError> {
     let value = Value::decode(&mut r)?;
     let by = r.dot()?;
     r.finish("a loss")?;
-    Ok((Lost { field, version: Version { dot, hlc, lives, value } }, by))
+    Ok((Lost { field, version: Version { dot, hlc, lives, value } }, by, kind))
 }

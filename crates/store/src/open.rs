@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::durable::Durability;
 use crate::error::{StoreError, Within, path_of};
+use crate::history::Keeping;
 use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_STEPS, LIBRARY_TABLES};
 use crate::identity::{Identity, set_meta};
 use crate::layout::Layout;
@@ -67,6 +68,7 @@ pub struct SqliteStore {
     /// What is kept for peers that compare.
     pub(crate) pins: Pins,
     pub(crate) housework: Housework,
+    pub(crate) keeping: Keeping,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -167,6 +169,7 @@ impl SqliteStore {
             scratch: None,
             pins: Pins::default(),
             housework,
+            keeping: Keeping::default(),
         })
     }
 

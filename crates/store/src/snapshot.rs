@@ -95,6 +95,15 @@ impl Snapshot {
         &self.state.digests
     }
 
+    pub(crate) fn origins(&self) -> &crate::origins::Origins {
+        &self.state.origins
+    }
+
+    /// The table of a shared model.
+    pub(crate) fn table(&self, model: ModelId) -> Option<&Table> {
+        self.layout.shared(model)
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema

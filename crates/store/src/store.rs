@@ -16,6 +16,7 @@ use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 
 use crate::error::StoreError;
 use crate::identity::Identity;
+use crate::log::Kind;
 use crate::open::SqliteStore;
 
 impl Store for SqliteStore {
@@ -73,7 +74,21 @@ impl Store for SqliteStore {
         lost: &[Lost],
         by: Dot,
     ) -> Result<(), StoreError> {
-        self.keep_losses(model, key, lost, by)
+        self.keep_losses(model, key, lost, (by, Kind::Deleted))
+    }
+
+    fn keeps_older_than(&self, hlc: Hlc) -> Hlc {
+        self.captured_before(hlc)
+    }
+
+    fn keep_overwritten(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        overwritten: &[Lost],
+        by: Dot,
+    ) -> Result<(), StoreError> {
+        self.keep_losses(model, key, overwritten, (by, Kind::Overwritten))
     }
 
     fn lane(&self, device: &DeviceId) -> Option<&OwnedLane> {

@@ -44,12 +44,26 @@ impl Housework {
         Self { origins, log: true, library: true, ..Self::default() }
     }
 
-    pub(crate) fn forgotten(&mut self, origin: Origin) {
+    fn forgotten(&mut self, origin: Origin) {
         self.origins.insert(origin);
     }
 
     pub(crate) fn room_in_library(&mut self) {
         self.library = true;
+    }
+
+    pub(crate) fn room_in_log(&mut self, there_is: bool) {
+        self.log |= there_is;
+    }
+
+    /// What is forgotten is to go at once from now on.
+    pub(crate) fn forget_all(&mut self, state: &State) {
+        self.origins.extend(state.floors.keys());
+    }
+
+    /// What is forgotten stays as history.
+    pub(crate) fn forget_nothing(&mut self) {
+        self.origins.clear();
     }
 }
 
@@ -57,7 +71,11 @@ impl SqliteStore {
     /// Whether [`SqliteStore::sweep`] has something to do.
     pub fn is_unswept(&self) -> bool {
         let left = &self.housework;
-        !left.origins.is_empty() || left.log || left.library || left.shorter
+        self.keeping.has_work()
+            || !left.origins.is_empty()
+            || left.log
+            || left.library
+            || left.shorter
     }
 
     /// From now on [`SqliteStore::sweep`] gives all free room back to the system, until it is done,
@@ -66,14 +84,26 @@ impl SqliteStore {
         (self.housework.log, self.housework.library, self.housework.all) = (true, true, true);
     }
 
+    /// Change sets of an origin are below its floor.
+    pub(crate) fn forgotten(&mut self, origin: Origin) {
+        if self.keeping.limits.is_some() {
+            self.keeping.floors_rose();
+        } else {
+            self.housework.forgotten(origin);
+        }
+    }
+
     /// Does a slice of what can be done at leisure, of some milliseconds: removes change sets from
-    /// `sync.db` that are below the floors, and gives free room back to the system if there is much
+    /// `sync.db` that are below the floors and too old for the history, and gives free room back to the system if there is much
     /// of it. To be called outside of a transaction, again as long as it says that there is more.
     pub fn sweep(&mut self) -> Result<bool, StoreError> {
         if self.in_transaction() {
             return Err(StoreError::Nested);
         }
-        if !self.housework.origins.is_empty() {
+        if self.keeping.has_work() {
+            self.make_durable()?;
+            self.sweep_history()?;
+        } else if !self.housework.origins.is_empty() {
             // A floor that a power cut takes back must find its change sets.
             self.make_durable()?;
             self.sweep_log()?;

@@ -37,6 +37,7 @@ pub(crate) fn raise_floors(
     if gaps.is_empty() {
         return Ok(false);
     }
+    crate::history::doubt(log)?;
     for (origin, gap) in gaps {
         state.raise_floor(origin, gap);
     }

@@ -129,11 +129,15 @@ impl Engine {
         for change in &changes {
             let mut record = store.record(change.model, &change.key)?;
             self.mirror_before(store, change.model, &change.key, &record)?;
+            let old = merge::overwritten(&record, &change.op, store.keeps_older_than(header.hlc));
             let covered = |seen: &Dot| *seen == dot || store.vector().covers(seen);
             let lost = merge::apply(&mut record, &change.op, dot, header.hlc, covered);
             store.put_record(change.model, &change.key, &record)?;
             if !lost.is_empty() {
                 store.keep_lost(change.model, &change.key, &lost, dot)?;
+            }
+            if !old.is_empty() {
+                store.keep_overwritten(change.model, &change.key, &old, dot)?;
             }
             self.changed[0].insert(change.model);
         }

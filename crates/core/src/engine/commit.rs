@@ -39,6 +39,7 @@ pub struct LocalTx {
     owned: OwnedHead,
     owned_rows: u64,
     models: std::collections::BTreeSet<ModelId>,
+    group: Option<Dot>,
 }
 
 /// What a transaction became.
@@ -78,6 +79,7 @@ impl Engine {
             owned,
             owned_rows: 0,
             models: Default::default(),
+            group: None,
         })
     }
 
@@ -105,7 +107,10 @@ impl Engine {
                 hlc: tx.hlc,
                 needs: needs.iter().map(|(origin, head)| (*origin, head.seq)).collect(),
             };
-            let set = ChangeSet::new(draft, &changes).map_err(WriteError::TooLarge)?;
+            // After a new epoch was minted nothing goes on.
+            let group = tx.group.filter(|first| first.origin == origin).map(|first| first.seq);
+            let set =
+                ChangeSet::in_group(draft, group, &changes).map_err(WriteError::TooLarge)?;
             store.append(&set).map_err(WriteError::Store)?;
             self.needs_base = store.vector().clone();
             committed.shared = Some(tx.dot);
@@ -124,6 +129,16 @@ impl LocalTx {
     /// The time of the transaction.
     pub fn hlc(&self) -> Hlc {
         self.hlc
+    }
+
+    /// The change set that the transaction writes into the shared lane, if it writes there.
+    pub fn dot(&self) -> Dot {
+        self.dot
+    }
+
+    /// Says that the transaction goes on with what that of `first` began: one command wrote both.
+    pub fn go_on_with(&mut self, first: Dot) {
+        self.group = Some(first);
     }
 
     /// Creates a shared record with these fields (those that are missing are null). Refused if it is
@@ -174,6 +189,30 @@ impl LocalTx {
         key: &RecordKey,
         fields: Vec<(FieldId, Value)>,
     ) -> Result<(), S> {
+        self.write(schema, store, (id, key), fields, Sense::Merge)
+    }
+
+    /// Sets fields of a living shared record so that these values show, also where the rule of a field
+    /// would leave what is there: a maximum that is lower, a minimum that is higher.
+    pub fn put_back<S: Store>(
+        &mut self,
+        schema: &Schema,
+        store: &mut S,
+        id: ModelId,
+        key: &RecordKey,
+        fields: Vec<(FieldId, Value)>,
+    ) -> Result<(), S> {
+        self.write(schema, store, (id, key), fields, Sense::PutBack)
+    }
+
+    fn write<S: Store>(
+        &mut self,
+        schema: &Schema,
+        store: &mut S,
+        (id, key): (ModelId, &RecordKey),
+        fields: Vec<(FieldId, Value)>,
+        sense: Sense,
+    ) -> Result<(), S> {
         let descriptor = of_kind(schema, id, ModelKind::Shared)?;
         let record = store.record(id, key).map_err(WriteError::Store)?;
         if !record.is_alive() {
@@ -182,7 +221,10 @@ impl LocalTx {
         let device = self.dot.origin.device;
         let mut news = Vec::new();
         for (field, value) in canonical(descriptor, fields)? {
-            let rule = rule_of(descriptor, field);
+            let rule = match (sense, rule_of(descriptor, field)) {
+                (Sense::PutBack, MergeRule::Max | MergeRule::Min) => MergeRule::Lww,
+                (_, rule) => rule,
+            };
             if let Some(value) = value_to_write(&record, field, rule, value, device) {
                 news.push((field, value));
             }
@@ -329,10 +371,21 @@ impl LocalTx {
             if !lost.is_empty() {
                 store.keep_lost(*id, key, &lost, self.dot).map_err(WriteError::Store)?;
             }
+            let old = merge::overwritten(&touched.base, &op, store.keeps_older_than(self.hlc));
+            if !old.is_empty() {
+                store.keep_overwritten(*id, key, &old, self.dot).map_err(WriteError::Store)?;
+            }
             changes.push(Change { model: *id, key: key.clone(), op });
         }
         Ok(changes)
     }
+}
+
+/// Whether a write means what its field's rule makes of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    Merge,
+    PutBack,
 }
 
 /// What is written so that `value` shows; `None` if it shows already.

@@ -43,6 +43,8 @@ const BATCH_COMMANDS: usize = 1_024;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Change sets that may wait for the peer log before it is written though there is work to do.
 const MAX_UNLOGGED: u64 = 1_000;
+/// How often it is looked what of the history is too old.
+const HISTORY_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the peer log may wait for a quiet moment.
 const LOG_DELAY: Duration = Duration::from_millis(200);
 
@@ -107,6 +109,8 @@ pub(crate) struct Writer {
     /// Why the open transaction cannot be committed any more.
     broken: Option<Arc<StoreError>>,
     log_due: Option<Instant>,
+    /// When it is looked the next time what of the history is too old.
+    history_due: Instant,
     /// When housework that failed may be tried again.
     sweep_after: Option<Instant>,
 }
@@ -169,6 +173,7 @@ impl Writer {
             followups: VecDeque::new(),
             broken: None,
             log_due: None,
+            history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
         };
         writer.offer_certificates();
@@ -190,6 +195,7 @@ impl Writer {
             self.tend_links();
             self.look_if_due();
             self.flush_log_if_due();
+            self.look_at_history_if_due();
         }
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log will be written at the next start");
@@ -503,6 +509,24 @@ impl Writer {
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log cannot be written; library.db keeps what it lacks");
             self.log_due = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
+    }
+
+    /// Change sets grow too old by themselves; a history that has grown too large makes room though
+    /// there is work to do.
+    fn look_at_history_if_due(&mut self) {
+        self.store.tell_time(time::wall_ms());
+        let mut looked = Ok(());
+        if self.history_due <= Instant::now() {
+            self.history_due = Instant::now() + HISTORY_EVERY;
+            looked = crate::settings::history(&self.store).and_then(|limits| {
+                Ok(self.store.limit_history(limits, time::wall_ms())?)
+            });
+        } else if self.store.is_history_crowded() && !self.may_sweep() {
+            looked = self.store.sweep().map(|_| ()).map_err(Into::into);
+        }
+        if let Err(error) = looked {
+            tracing::warn!(%error, "old history cannot be removed yet; it only takes room");
         }
     }
 
