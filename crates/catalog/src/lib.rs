@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod about;
 mod bounds;
 mod carry;
 mod catalog;

@@ -1,7 +1,7 @@
 //! Members of add-wins sets: adding and removing many of them.
 
 use driftless::rusqlite::Connection;
-use driftless::{Library, RecordKey, Syncable, Uuid, WriteTx};
+use driftless::{Dot, Library, RecordKey, Syncable, Uuid, WriteTx};
 
 use crate::error::CatalogError;
 use crate::item::Item;
@@ -38,22 +38,25 @@ pub(crate) fn add<L: Syncable + Send + 'static>(
 ) -> Result<usize, CatalogError> {
     let table = L::descriptor().name;
     let mut links = links.into_iter();
-    let mut new = 0;
+    let (mut new, mut first) = (0, None);
     loop {
         let some: Vec<L> = links.by_ref().take(AT_ONCE).collect();
         if some.is_empty() {
             return Ok(new);
         }
         let table = table.clone();
-        new += library.write(move |tx| {
+        let (more, dot) = library.write(move |tx| {
+            go_on(tx, first);
             check(tx)?;
             let mut new = 0;
             for link in &some {
                 new += usize::from(!is_there(tx.db(), &table, link.key())?);
                 tx.link(link)?;
             }
-            Ok::<_, CatalogError>(new)
+            Ok::<_, CatalogError>((new, tx.dot()))
         })?;
+        new += more;
+        first.get_or_insert(dot);
     }
 }
 
@@ -65,18 +68,30 @@ pub(crate) fn remove<L: Syncable>(
     ids.sort_unstable();
     ids.dedup();
     let model = L::descriptor().id;
-    let mut gone = 0;
+    let (mut gone, mut first) = (0, None);
     for some in ids.chunks(AT_ONCE) {
         let some = some.to_vec();
-        gone += library.write(move |tx| {
+        let (more, dot) = library.write(move |tx| {
+            go_on(tx, first);
             let mut gone = 0;
             for id in some {
                 gone += usize::from(tx.remove(model, &RecordKey::from(id))?);
             }
-            Ok::<_, CatalogError>(gone)
+            Ok::<_, CatalogError>((gone, tx.dot()))
         })?;
+        gone += more;
+        if more > 0 {
+            first.get_or_insert(dot);
+        }
     }
     Ok(gone)
+}
+
+/// What one command does in several transactions is one thing to people, and undone as one.
+pub(crate) fn go_on(tx: &mut WriteTx<'_>, first: Option<Dot>) {
+    if let Some(first) = first {
+        tx.go_on_with(first);
+    }
 }
 
 /// Whether a record is there.

@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::forest::Forest;
 use crate::item::{shown, uuid};
-use crate::links::{AT_ONCE, is_there};
+use crate::links::{AT_ONCE, go_on, is_there};
 use crate::models::{Tag, Tagging};
 use crate::natural::natural_order;
 use crate::tag_select::group;
@@ -160,11 +160,24 @@ impl Catalog<'_> {
     /// Deletes tags that are one to people; see [`Catalog::delete_tag`].
     pub fn delete_tags(&self, tags: &[Uuid]) -> Result<(), CatalogError> {
         let system = tags.iter().copied().filter(|tag| Tag::system_with_id(*tag).is_some());
+        let mut first = None;
         for tag in system {
-            while self.library.write(move |tx| take_off(tx, tag))? >= AT_ONCE {}
+            loop {
+                let (gone, dot) = self.library.write(move |tx| {
+                    go_on(tx, first);
+                    Ok::<_, CatalogError>((take_off(tx, tag)?, tx.dot()))
+                })?;
+                if gone > 0 {
+                    first.get_or_insert(dot);
+                }
+                if gone < AT_ONCE {
+                    break;
+                }
+            }
         }
         let tags = tags.to_vec();
         self.library.write(move |tx| {
+            go_on(tx, first);
             for tag in tags {
                 expect_tag(tx.db(), tag)?;
                 tx.delete::<Tag>(tag)?;

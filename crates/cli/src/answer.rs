@@ -1,6 +1,7 @@
 //! Results of commands. Serialised, each is what `--json` prints.
 
 mod backup;
+mod history;
 mod merge;
 mod phase;
 
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use backup::{BackupReport, RestoredReport};
+pub(crate) use history::{
+    ChangeRow, DeletedRow, FieldRow, HistoryRow, LogRow, ObstacleRow, ReplacedRow, UndoReport,
+    UndoneField, UndoneRow,
+};
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
 pub(crate) use phase::{Backfill, PhaseProgress, PrunedReport};
 
@@ -65,6 +70,8 @@ pub(crate) enum Answer {
     Backup(BackupReport),
     /// A library was made of one.
     Restored(RestoredReport),
+    /// Something was taken back, or would be.
+    Undone(Box<UndoReport>),
 }
 
 impl Answer {
@@ -95,6 +102,7 @@ impl Answer {
             Self::Pruned(it) => serde_json::to_value(it),
             Self::Backup(it) => serde_json::to_value(it),
             Self::Restored(it) => serde_json::to_value(it),
+            Self::Undone(it) => serde_json::to_value(it),
         }
     }
 }
@@ -118,6 +126,12 @@ pub(crate) enum Rows {
     Conflicts(Vec<ConflictRow>),
     /// What waits.
     Quarantine(Vec<QuarantineRow>),
+    /// What happened to a record.
+    History(Vec<HistoryRow>),
+    /// What happened.
+    Log(Vec<LogRow>),
+    /// Records that were deleted.
+    Deleted(Vec<DeletedRow>),
 }
 
 impl Rows {
@@ -135,6 +149,9 @@ impl Rows {
             Self::Collections(rows) => all(rows),
             Self::Conflicts(rows) => all(rows),
             Self::Quarantine(rows) => all(rows),
+            Self::History(rows) => all(rows),
+            Self::Log(rows) => all(rows),
+            Self::Deleted(rows) => all(rows),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and how it is explained.
 
 mod file;
+mod history;
 mod locate;
 mod merge;
 mod said;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use file::FileArg;
+pub(crate) use history::{HistoryArgs, LogArgs, RestoreRecordArgs, UndoArgs};
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
 pub(crate) use merge::{ConflictsCommand, QuarantineCommand, ResolveArgs};
 pub(crate) use said::{CollectionCommand, MetaCommand};
@@ -146,6 +148,20 @@ pub(crate) enum LibraryCommand {
         #[command(subcommand)]
         command: Option<QuarantineCommand>,
     },
+    /// Say who wrote what of a record, when, on which device, the latest first
+    History(HistoryArgs),
+    /// Take a change back by a new write, with all that the same command changed
+    #[command(
+        long_about = "Take a change back by a new write, with all that the same command changed: fields \
+        get the values that they had, what was created is deleted, what was deleted comes back. It does \
+        not matter which device made the change. An undo can be undone.\n\n\
+        It is refused, with the reasons, if something was built on the change since."
+    )]
+    Undo(UndoArgs),
+    /// Bring a record back that was deleted, with what it held
+    RestoreRecord(RestoreRecordArgs),
+    /// List what was changed, when, on which device, and the checkpoints
+    Log(LogArgs),
     /// Forget what every device has that counts: change sets in the log, tombstones
     Prune {
         /// By what is known, without asking devices that are connected first
@@ -307,14 +323,14 @@ pub(crate) struct VerifyArgs {
 pub(crate) enum ConfigCommand {
     /// Print one setting, or all
     Get {
-        /// max_drift, relay or discovery
+        /// max_drift, relay, discovery, retention, history or history_mib
         key: Option<String>,
     },
     /// Change a setting
     Set {
-        /// max_drift, relay or discovery
+        /// max_drift, relay, discovery, retention, history or history_mib
         key: String,
-        /// A time such as 90s for max_drift; on or off for the others
+        /// A time such as 90s or 30d for max_drift, retention and history; MiB for history_mib; on or off for the others
         value: String,
     },
 }

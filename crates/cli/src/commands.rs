@@ -158,10 +158,11 @@ const STARTING_PAUSE: Duration = Duration::from_millis(20);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 fn look(command: &LibraryCommand, json: bool) -> Look {
-    let lines = matches!(
-        command,
-        LibraryCommand::Catalog(CatalogCommand::Find(args)) if args.lines
-    );
+    let lines = match command {
+        LibraryCommand::Catalog(CatalogCommand::Find(args)) => args.lines,
+        LibraryCommand::Log(_) => true,
+        _ => false,
+    };
     let qr = matches!(command, LibraryCommand::Invite(InviteArgs { qr: true, .. }));
     let repaint = matches!(command, LibraryCommand::Status { watch: true });
     Look { json, lines, repaint, qr }
@@ -171,6 +172,7 @@ fn look(command: &LibraryCommand, json: bool) -> Look {
 fn resolve(command: &mut LibraryCommand, cwd: &Path) {
     let command = match command {
         LibraryCommand::Backup { file } => return file.resolve(cwd),
+        LibraryCommand::History(args) => return args.record.resolve_if_there(cwd),
         LibraryCommand::Catalog(command) => command,
         _ => return,
     };
@@ -189,7 +191,7 @@ fn resolve(command: &mut LibraryCommand, cwd: &Path) {
             command: CollectionCommand::Add { files, .. } | CollectionCommand::Remove { files, .. },
         } => files.iter_mut().for_each(|file| file.resolve(cwd)),
         CatalogCommand::Meta {
-            command: MetaCommand::Set { file, .. } | MetaCommand::Get { file },
+            command: MetaCommand::Set { file, .. } | MetaCommand::Get { file, .. },
         } => file.resolve(cwd),
         _ => {}
     }

@@ -103,6 +103,32 @@ impl From<Error> for Failure {
             Error::ManyLosers { conflict, .. } => Failure::usage(words(&error)).next(format!(
                 "driftless conflicts resolve {conflict} --take DOT, with one of these"
             )),
+            Error::UndoRefused { .. } | Error::RecordThere { .. } => {
+                Failure::refused("undo_refused", words(&error)).next("driftless log")
+            }
+            Error::Unsettled => Failure::new(Exit::NotYet, "unsettled", words(&error))
+                .effect("What was done of it is whole, and can be undone.")
+                .next("driftless log, and run it again"),
+            Error::NotInHistory { .. } => Failure::not_found("no_change_set", words(&error))
+                .next("driftless log; another device's history may go back further"),
+            Error::NothingDeleted { .. } => Failure::not_found("no_record", words(&error))
+                .next("run it on another device, whose history may go back further"),
+            Error::NotShared { .. } => Failure::refused("not_shared", words(&error))
+                .next("driftless location rescan, on the device that it belongs to"),
+            Error::UnknownModel { .. } => Failure::refused("unknown_model", words(&error))
+                .next("update driftless on this device"),
+            Error::BeforeHistory { begins_ms, .. } => {
+                let since = match begins_ms {
+                    Some(begin) => format!("it is whole since {}", crate::text::time(*begin)),
+                    None => "none is kept".to_owned(),
+                };
+                Failure::not_found("before_history", format!("{}: {since}", words(&error)))
+                    .next("ask for a later time, or ask another device")
+            }
+            Error::UnknownThen { .. } => Failure::not_found("before_history", words(&error))
+                .next("ask another device, which may have seen it"),
+            Error::HistoryUnreadable { .. } | Error::Checkpoint(_) => failed("damaged", &error)
+                .next("driftless doctor; the library itself is not touched by that"),
             Error::Setting { .. } => Failure::usage(words(&error)).next("driftless config get"),
             Error::Query(_) => failed("database", &error).next("driftless verify --deep"),
             Error::Closed => Failure::new(Exit::Failed, "closed", "the library was closed")

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::failure::Failure;
+
 /// RFC 3339 in UTC with milliseconds; beyond the year 9999 the number itself.
 pub(crate) fn time(unix_ms: u64) -> String {
     let timestamp =
@@ -23,6 +25,21 @@ pub(crate) fn now_ms() -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates")]
     let shift = (seconds * 1e3) as i64;
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add_signed(shift)
+}
+
+/// A time from a person, in Unix milliseconds: a day, RFC 3339, or how long ago.
+pub(crate) fn parse_time(text: &str) -> Result<u64, Failure> {
+    let ago = driftless::milliseconds(text).map(|ago| now_ms().saturating_sub(ago));
+    let exact = || text.parse::<jiff::Timestamp>().ok();
+    let day = || {
+        let day = text.parse::<jiff::civil::Date>().ok()?;
+        Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    };
+    let at = || exact().or_else(day).and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    ago.or_else(at).ok_or_else(|| {
+        Failure::usage(format!("{text:?} is no time"))
+            .next("say it as 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d for so long ago")
+    })
 }
 
 /// How long ago something was, roughly.

@@ -185,6 +185,26 @@ impl Snapshot {
         Ok(out)
     }
 
+    /// The row of a model with this key in an exact owned lane; of several devices' the least's.
+    pub fn row(&self, model: ModelId, key: &RecordKey) -> Result<Option<RowState>, StoreError> {
+        if let Some(table) = self.layout.owned(model) {
+            let conn = &self.conn;
+            let mut select = conn.prepare_cached(&table.sql.load).within(conn, WHAT)?;
+            let mut rows = select.query([key.as_bytes()]).within(conn, WHAT)?;
+            if let Some(row) = rows.next().within(conn, WHAT)? {
+                let own = table.columns.len();
+                let lane: i64 = row.get(own + 1).within(conn, WHAT)?;
+                if let Some((device, head)) = self.lanes.get(&lane) {
+                    let seq = from_sql_seq(conn, row.get(own + 2).within(conn, WHAT)?)?;
+                    let fields = to_owned(&read_fields(conn, table, row, 0)?);
+                    let (key, device, head) = (key.clone(), *device, *head);
+                    return Ok(Some(RowState { key, device, head, seq, fields }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn table_rows(
         &self,
         table: &Table,

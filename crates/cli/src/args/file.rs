@@ -52,6 +52,18 @@ impl FileArg {
         }
     }
 
+    /// Makes the path of a file that is there absolute, and leaves anything else as it is.
+    pub(crate) fn resolve_if_there(&mut self, cwd: &Path) {
+        if cwd.join(self.as_os_str()).exists() {
+            self.0 = cwd.join(self.as_os_str()).into_os_string().into_vec();
+        }
+    }
+
+    /// Whether it can only be a path.
+    pub(crate) fn is_path(&self) -> bool {
+        self.0.first() == Some(&b'/') || self.names_a_device()
+    }
+
     fn names_a_device(&self) -> bool {
         let colon = self.0.windows(2).position(|pair| pair == b":/");
         colon.is_some_and(|at| at > 0 && !self.0[..at].contains(&b'/'))

@@ -85,6 +85,9 @@ pub(crate) struct LsArgs {
     /// At most so many, the first in order
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+    /// With the tags and notes as they were: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d ago
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<String>,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,7 +166,14 @@ pub(crate) enum TagCommand {
         into: String,
     },
     /// List the tags
-    Ls,
+    Ls {
+        /// Those that were deleted, with who did it and when
+        #[arg(long, conflicts_with = "as_of")]
+        deleted: bool,
+        /// As they were: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d ago
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
+    },
     /// Put a tag on files
     Add {
         /// A tag: its name, its id, or the first digits of that

@@ -83,5 +83,8 @@ pub(crate) enum MetaCommand {
         /// A file or folder: a path on this device, or DEVICE:/path
         #[arg(value_name = "PATH", value_parser = FileArg::parser())]
         file: FileArg,
+        /// As it was: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d ago
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
     },
 }

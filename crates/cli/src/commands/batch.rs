@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Parser as _;
 
 use super::resolve;
-use crate::args::{Cli, Command, LibraryCommand};
+use crate::args::{Cli, Command, LibraryCommand, LogArgs};
 use crate::client::{Reached, follow, reach};
 use crate::execute::{Context, run_batch};
 use crate::failure::{Exit, Failure};
@@ -71,7 +71,11 @@ fn parse(line: &[u8]) -> Step {
     let name = std::iter::once("driftless".to_owned());
     let cli = Cli::try_parse_from(name.chain(words)).map_err(|error| crate::usage(&error))?;
     match cli.command {
-        Command::Library(LibraryCommand::Dump { .. } | LibraryCommand::Status { watch: true })
+        Command::Library(
+            LibraryCommand::Dump { .. }
+            | LibraryCommand::Status { watch: true }
+            | LibraryCommand::Log(LogArgs { follow: true, .. }),
+        )
         | Command::Demo(_)
         | Command::Init(_)
         | Command::Up(_)

@@ -234,8 +234,7 @@ fn some_files(device: &Device) -> Result<Vec<FileArg>, Failure> {
 
 /// What the tag is called that two devices renamed.
 fn disputed_name(device: &Device) -> Result<String, Failure> {
-    let found =
-        device.run(LibraryCommand::Catalog(CatalogCommand::Tag { command: TagCommand::Ls }))?;
+    let found = device.run(tag(TagCommand::Ls { deleted: false, as_of: None }))?;
     let named = found.rows.into_iter().find_map(|rows| match rows {
         Rows::Tags(rows) => rows.into_iter().find(|row| row.name.starts_with(DISPUTED)),
         _ => None,

@@ -21,7 +21,7 @@ pub(super) fn ls(
     args: &LsArgs,
     out: &mut dyn Output,
 ) -> Result<Exit, Failure> {
-    let catalog = Catalog::new(context.library);
+    let catalog = context.catalog(args.as_of.as_deref())?;
     let device = args.device.as_deref().map(|device| catalog.select_device(device)).transpose()?;
     let path = args.path.as_ref().map(|path| path.as_os_str());
     let mut listing = catalog.ls(path, device)?;

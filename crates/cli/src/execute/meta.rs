@@ -17,7 +17,13 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let catalog = Catalog::new(context.library);
     let item = match command {
-        MetaCommand::Get { file } => catalog.resolve(file.as_os_str())?,
+        MetaCommand::Get { file, as_of } => {
+            let catalog = context.catalog(as_of.as_deref())?;
+            let item = catalog.resolve(file.as_os_str())?;
+            let noted = catalog.noted(&item)?;
+            out.answer(Answer::Noted(Box::new(report(&item, noted)))).map_err(gone)?;
+            return Ok(Exit::Done);
+        }
         MetaCommand::Set { file, fields } => {
             let fields = pairs(&fields, "meta set PATH note=TEXT rating=5")?;
             let item = catalog.resolve(file.as_os_str())?;

@@ -8,6 +8,7 @@ mod conflicts;
 mod devices;
 mod dump;
 mod files;
+mod history;
 mod invite;
 mod locations;
 mod meta;
@@ -15,10 +16,12 @@ mod order;
 mod peers;
 mod prune;
 mod quarantine;
+mod record;
 mod select;
 mod status;
 mod sync;
 mod tags;
+mod undo;
 mod value;
 mod verdict;
 mod verify;
@@ -28,12 +31,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 
 use driftless::{Library, SyncOptions};
+use driftless_catalog::Catalog;
 
 use crate::args::{CatalogCommand, LibraryCommand};
 use crate::daemon::Background;
 use crate::doctor;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::text;
 
 pub(crate) use batch::run as run_batch;
 pub(crate) use locations::scan_waiting;
@@ -77,6 +82,10 @@ pub(crate) fn execute(
         LibraryCommand::Doctor => doctor::examine(context, out),
         LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
+        LibraryCommand::History(args) => history::history(context, &args, out),
+        LibraryCommand::Log(args) => history::log(context, &args, out),
+        LibraryCommand::Undo(args) => undo::undo(context, &args, out),
+        LibraryCommand::RestoreRecord(args) => undo::restore(context, &args, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),
         LibraryCommand::Backup { file } => backup::run(context, &file, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
@@ -104,6 +113,14 @@ impl<'a> Context<'a> {
     pub(crate) fn alone(library: &'a Library) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
         Self { library, daemon: false, stopping: &NEVER, background: None }
+    }
+
+    /// The catalogue, as it is or as it was.
+    fn catalog(&self, as_of: Option<&str>) -> Result<Catalog<'a>, Failure> {
+        Ok(match as_of {
+            None => Catalog::new(self.library),
+            Some(time) => Catalog::as_of(self.library, text::parse_time(time)?),
+        })
     }
 
     /// The daemon's library.

@@ -33,7 +33,7 @@ pub(super) fn touches(command: &LibraryCommand) -> Option<Touches> {
         TagCommand::Rm { tag } | TagCommand::Remove { tag, .. } => (vec![], vec![tag]),
         TagCommand::Merge { from, into } => (vec![], vec![from, into]),
         TagCommand::Add { tag, .. } => (vec![tag], vec![]),
-        TagCommand::Ls => return None,
+        TagCommand::Ls { .. } => return None,
     };
     // What could be an id may be a tag that goes by its name elsewhere.
     if looks.iter().chain(&changes).any(|name| could_be_an_id(name)) {

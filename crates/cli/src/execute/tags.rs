@@ -1,9 +1,9 @@
 //! `tag`.
 
-use driftless::Uuid;
-use driftless_catalog::{Catalog, NewTag, TagInfo};
+use driftless::{Syncable as _, Uuid};
+use driftless_catalog::{Catalog, NewTag, Tag, TagInfo};
 
-use super::{Context, gone, pairs};
+use super::{Context, gone, pairs, undo};
 use crate::answer::{Answer, Record, Rows, TagRow, TaggedReport};
 use crate::args::{FileArg, TagCommand};
 use crate::failure::{Exit, Failure};
@@ -16,7 +16,11 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let catalog = Catalog::new(context.library);
     let answer = match command {
-        TagCommand::Ls => {
+        TagCommand::Ls { deleted: true, .. } => {
+            return undo::deleted(context.library, Tag::descriptor().id, out);
+        }
+        TagCommand::Ls { as_of, .. } => {
+            let catalog = context.catalog(as_of.as_deref())?;
             out.rows(Rows::Tags(list(&catalog.tags()?))).map_err(gone)?;
             return Ok(Exit::Done);
         }

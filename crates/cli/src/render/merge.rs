@@ -43,12 +43,12 @@ pub(super) fn conflicts(rows: &[ConflictRow], first: bool, colour: bool) -> Stri
 }
 
 /// A record's name, or the first digits of its id.
-fn record(name: Option<&str>, id: &str) -> String {
+pub(super) fn record(name: Option<&str>, id: &str) -> String {
     name.filter(|name| !name.is_empty()).map_or_else(|| short(id), plain)
 }
 
 /// A value, cut if it is long.
-fn shown(value: &Value, max: usize) -> String {
+pub(super) fn shown(value: &Value, max: usize) -> String {
     let text = match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => format!("{:?}", plain(text)),

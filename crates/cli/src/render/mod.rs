@@ -1,6 +1,7 @@
 //! Results for people: sentences and tables.
 
 mod figures;
+mod history;
 mod lists;
 mod merge;
 mod reports;
@@ -69,6 +70,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
             let files = plural(report.changed, "file", "files");
             format!("{files} {what} {}{}\n", plain(&report.name), rest(report, on))
         }
+        Answer::Undone(report) => history::undone(report),
         Answer::Noted(report) => reports::noted(report),
     }
 }
@@ -95,6 +97,9 @@ pub(crate) fn rows(rows: &Rows, lines: bool, first: bool, colour: bool) -> Strin
         Rows::Collections(rows) => lists::collections(rows, colour),
         Rows::Conflicts(rows) => merge::conflicts(rows, first, colour),
         Rows::Quarantine(rows) => merge::quarantine(rows, colour),
+        Rows::History(rows) => history::history(rows, first),
+        Rows::Log(rows) => history::log(rows),
+        Rows::Deleted(rows) => history::deleted(rows, colour),
     }
 }
 

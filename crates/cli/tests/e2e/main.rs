@@ -11,6 +11,7 @@ mod common;
 mod daemon;
 mod demo;
 mod doctor;
+mod history;
 mod kills;
 mod locations;
 mod long_away;

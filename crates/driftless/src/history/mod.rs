@@ -9,8 +9,11 @@ mod past;
 mod undo;
 mod undoing;
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use driftless_core::clock::Hlc;
-use driftless_core::id::{DeviceId, Dot, RecordKey};
+use driftless_core::id::{DeviceId, Dot, RecordKey, Seq};
 use driftless_core::schema::{FieldId, FieldType, ModelId};
 use driftless_core::undo::{Done, RecordPast};
 use driftless_core::value::Value;
@@ -189,24 +192,93 @@ impl Library {
         model: ModelId,
         key: impl Into<RecordKey>,
     ) -> Result<Vec<HistoryEntry>, Error> {
-        let (past, key) = (self.past()?, key.into());
-        let record = past.snapshot().record(model, &key)?;
-        let known = past::of_one(&past, model, &key)?;
-        let writers = known.changes.iter().flat_map(|done| {
-            let over = done.writes().iter().flat_map(|write| &write.over);
-            over.chain([&done.dot]).map(|dot| dot.origin.device)
-        });
-        let ended = known.ended.iter().map(|ended| ended.lost.version.dot.origin.device);
-        let names = names(past.snapshot().connection(), writers.chain(ended))?;
+        self.histories(&[(model, key.into())])
+    }
+
+    /// What happened to several shared records, the latest first.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// for n in 0..3 {
+    ///     library.write(move |tx| tx.link(&Star { id: Uuid::from_u128(n), todo: Uuid::nil() }))?;
+    /// }
+    /// let stars = [2, 0].map(|n| (Star::descriptor().id, Uuid::from_u128(n).into()));
+    /// let history = library.histories(&stars)?;
+    /// let keys: Vec<_> = history.iter().map(|entry| entry.change.key.clone()).collect();
+    /// assert_eq!(keys, [Uuid::from_u128(2).into(), Uuid::from_u128(0).into()]);
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn histories(&self, records: &[(ModelId, RecordKey)]) -> Result<Vec<HistoryEntry>, Error> {
+        let past = self.past()?;
+        let known = past::of_many(&past, &records.iter().cloned().collect())?;
+        let names = names(past.snapshot().connection(), known.values().flat_map(writers))?;
         let teller = Teller { past: &past, names: &names };
-        let entry = |done: &Done| HistoryEntry {
-            dot: done.dot,
-            hlc: done.hlc,
-            device: done.dot.origin.device,
-            device_name: names.get(&done.dot.origin.device).cloned(),
-            change: teller.change((model, &key), done, Some((&record, &known))),
-        };
-        Ok(known.changes.iter().rev().map(entry).collect())
+        let mut entries = Vec::new();
+        for ((model, key), known) in &known {
+            let record = past.snapshot().record(*model, key)?;
+            entries.extend(known.changes.iter().rev().map(|done| HistoryEntry {
+                dot: done.dot,
+                hlc: done.hlc,
+                device: done.dot.origin.device,
+                device_name: names.get(&done.dot.origin.device).cloned(),
+                change: teller.change((*model, key), done, Some((&record, known))),
+            }));
+        }
+        if known.len() > 1 {
+            entries.sort_by_key(|entry| std::cmp::Reverse((entry.hlc, entry.dot)));
+        }
+        Ok(entries)
+    }
+
+    /// The records of which this device's history tells something, and that `wanted` holds for.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let star = Star { id: Uuid::from_u128(7), todo: Uuid::nil() };
+    /// library.write(move |tx| tx.link(&star))?;
+    /// let key = Uuid::from_u128(7).into();
+    /// let found = library.records_in_history(|_, other| *other == key)?;
+    /// assert_eq!(found.first().map(|(model, _)| *model), Some(Star::descriptor().id));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn records_in_history(
+        &self,
+        wanted: impl Fn(ModelId, &RecordKey) -> bool,
+    ) -> Result<BTreeSet<(ModelId, RecordKey)>, Error> {
+        let mut found = BTreeSet::new();
+        self.past()?.walk(0, |logged| {
+            let changes = past::changes(&logged)?.into_iter();
+            let changes = changes.filter(|change| wanted(change.model, &change.key));
+            found.extend(changes.map(|change| (change.model, change.key)));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// The dot of the change set that a device wrote at a position, if it is in this history; of
+    /// several writing lives of the device the latest.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// let last = library.log(&driftless::LogFilter::default(), 1)?[0].dot;
+    /// assert_eq!(library.find_set(library.device_id(), last.seq)?, Some(last));
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub fn find_set(&self, device: DeviceId, seq: Seq) -> Result<Option<Dot>, Error> {
+        let past = self.past()?;
+        let mut found: Option<(Hlc, Dot)> = None;
+        let origins = past.snapshot().vector().iter().map(|(origin, _)| *origin);
+        for origin in origins.filter(|origin| origin.device == device) {
+            let logged = past.set(&Dot::new(origin, seq))?;
+            found = found.max(logged.map(|logged| (logged.set.header().hlc, logged.set.dot())));
+        }
+        Ok(found.map(|(_, dot)| dot))
     }
 
     /// Since when this device's history is whole: Unix milliseconds, 0 if it goes back to the library's
@@ -227,6 +299,16 @@ impl Library {
     pub(crate) fn past(&self) -> Result<Past, Error> {
         Ok(self.call(|writer| writer.store.past())??)
     }
+}
+
+/// The devices that a record's past names.
+fn writers(known: &RecordPast) -> impl Iterator<Item = DeviceId> {
+    let dots = known.changes.iter().flat_map(|done| {
+        let over = done.writes().iter().flat_map(|write| &write.over);
+        over.chain([&done.dot])
+    });
+    let ended = known.ended.iter().map(|ended| &ended.lost.version.dot);
+    dots.chain(ended).map(|dot| dot.origin.device)
 }
 
 /// Puts changes into words that programs can read.

@@ -15,6 +15,9 @@ use super::past::{self, Place};
 use crate::error::Error;
 use crate::library::Library;
 
+/// Change sets that can stand between two of one command.
+const MAX_BETWEEN: usize = 100;
+
 /// What is written to one record.
 ///
 /// ```
@@ -149,12 +152,15 @@ pub(super) fn with_groups(past: &Past, dots: &[Dot]) -> Result<Vec<Logged>, Erro
         }
         let found = past.set(dot)?.ok_or(Error::NotInHistory { dot: *dot })?;
         let first = found.set.header().group.unwrap_or(dot.seq);
-        let mut next = Dot::new(dot.origin, first);
-        while let Some(logged) = past.set(&next)? {
-            if next.seq != first && logged.set.header().group != Some(first) {
-                break;
+        let (mut next, mut strangers) = (Dot::new(dot.origin, first), 0);
+        // What others asked of the device meanwhile stands between.
+        while let Some(logged) = past.set(&next)?.filter(|_| strangers < MAX_BETWEEN) {
+            if next.seq == first || logged.set.header().group == Some(first) {
+                all.insert(logged.pos, logged);
+                strangers = 0;
+            } else {
+                strangers += 1;
             }
-            all.insert(logged.pos, logged);
             next.seq += 1;
         }
         all.insert(found.pos, found);
