@@ -26,8 +26,7 @@ impl Catalog<'_> {
                 records.push((UserMetadata::described().id, UserMetadata::id_of(subject)));
                 let tagged = tags.iter().map(|tag| Tagging::id_of(*tag, subject));
                 records.extend(tagged.map(|id| (Tagging::described().id, id)));
-                let sql =
-                    format!("SELECT id FROM metadata_field WHERE {} = ?1", subject.column());
+                let sql = format!("SELECT id FROM metadata_field WHERE {} = ?1", subject.column());
                 let mut select = db.prepare_cached(&sql)?;
                 let mut rows = select.query([subject.bytes()])?;
                 while let Some(row) = rows.next()? {

@@ -72,9 +72,8 @@ pub fn apply(
 pub fn overwritten(record: &Record, op: &Op, begin: Hlc) -> Vec<Lost> {
     let (Op::Create { fields, .. } | Op::Set { fields, .. }) = op else { return Vec::new() };
     let gone = fields.iter().flat_map(|write| {
-        let gone = move |version: &&Version| {
-            version.hlc < begin && write.over.contains(&version.dot)
-        };
+        let gone =
+            move |version: &&Version| version.hlc < begin && write.over.contains(&version.dot);
         let versions = record.versions(write.field).iter().filter(gone);
         versions.map(|version| Lost { field: write.field, version: version.clone() })
     });

@@ -170,8 +170,7 @@ impl TakeBack<'_> {
     pub fn take_back(&self, record: &mut Record, done: &Done) -> Vec<Obstacle> {
         match &done.op {
             Op::Set { fields, .. } if record.is_alive() => {
-                let one = |write| self.unwrite(record, done, write).err();
-                fields.iter().filter_map(one).collect()
+                fields.iter().filter_map(|write| self.unwrite(record, done, write)).collect()
             }
             Op::Set { lives, .. } => {
                 let by = self.past.deletes_of(lives).map(|done| done.dot).collect();
@@ -186,8 +185,8 @@ impl TakeBack<'_> {
         self.model.field(field).map_or(MergeRule::Lww, |field| field.rule)
     }
 
-    /// Puts the versions that a write overwrote back in its place.
-    fn unwrite(&self, record: &mut Record, done: &Done, write: &Write) -> Result<(), Obstacle> {
+    /// Puts the versions that a write overwrote back in its place; tells what stands in the way.
+    fn unwrite(&self, record: &mut Record, done: &Done, write: &Write) -> Option<Obstacle> {
         let field = write.field;
         let versions = record.versions(field).to_vec();
         let stands = versions.iter().any(|version| version.dot == done.dot);
@@ -195,22 +194,18 @@ impl TakeBack<'_> {
             versions.iter().map(|version| version.dot).filter(|dot| *dot != done.dot).collect();
         let known = |dot| self.past.version(record, field, dot);
         let before: Option<Vec<Version>> = write.over.iter().map(known).collect();
-        let before = before.ok_or(Obstacle::Unknown { field })?;
+        let Some(before) = before else { return Some(Obstacle::Unknown { field }) };
         let rule = self.rule(field);
         if rule == MergeRule::Counter && !stands {
             return self.uncount(record, write, (&versions, &before), done);
         }
-        if rule == MergeRule::Lww {
-            let obstacle = match (stands, others.is_empty()) {
-                (true, true) => None,
-                (true, false) => Some(Obstacle::Conflict { field, with: others }),
-                (false, _) => Some(Obstacle::Overwritten { field, by: others }),
-            };
-            if let Some(obstacle) = obstacle.filter(|_| !self.force) {
-                return Err(obstacle);
-            }
-        } else if !stands {
-            return Err(Obstacle::Overwritten { field, by: others });
+        let obstacle = match (rule, stands, others.is_empty()) {
+            (_, false, _) => Some(Obstacle::Overwritten { field, by: others }),
+            (MergeRule::Lww, true, false) => Some(Obstacle::Conflict { field, with: others }),
+            _ => None,
+        };
+        if obstacle.is_some() && !self.force {
+            return obstacle;
         }
         let beside = |version: &Version| rule != MergeRule::Lww && version.dot != done.dot;
         let mut versions: Vec<Version> = versions.into_iter().filter(beside).collect();
@@ -221,7 +216,7 @@ impl TakeBack<'_> {
         }
         record.fields.insert(field, versions);
         record.fields.retain(|_, versions| !versions.is_empty());
-        Ok(())
+        obstacle
     }
 
     /// Takes an addition to a counter out of what the same device has counted since.
@@ -231,17 +226,17 @@ impl TakeBack<'_> {
         write: &Write,
         (versions, before): (&[Version], &[Version]),
         done: &Done,
-    ) -> Result<(), Obstacle> {
+    ) -> Option<Obstacle> {
         let number = |value: &Value| if let Value::Int(n) = value { *n } else { 0 };
         let had = before.iter().fold(0i64, |sum, v| sum.wrapping_add(number(&v.value)));
         let added = number(&write.value).wrapping_sub(had);
         let device = done.dot.origin.device;
         let mut versions = versions.to_vec();
         let own = versions.iter_mut().find(|version| version.dot.origin.device == device);
-        let own = own.ok_or(Obstacle::Unknown { field: write.field })?;
+        let Some(own) = own else { return Some(Obstacle::Unknown { field: write.field }) };
         own.value = Value::Int(number(&own.value).wrapping_sub(added));
         record.fields.insert(write.field, versions);
-        Ok(())
+        None
     }
 
     /// Takes a life back, with what it wrote.
@@ -307,8 +302,7 @@ impl TakeBack<'_> {
     ) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         if self.model.kind != ModelKind::Link {
-            let one = |write| self.unwrite(record, done, write).err();
-            obstacles.extend(fields.iter().filter_map(one));
+            obstacles.extend(fields.iter().filter_map(|write| self.unwrite(record, done, write)));
             for version in self.taken_with(over) {
                 let versions = record.fields.entry(version.0).or_default();
                 if versions.is_empty() {
@@ -416,8 +410,12 @@ pub fn at(record: &Record, past: &RecordPast, at: Hlc) -> Then {
     for done in &past.changes {
         let lives = done.lives();
         versions.extend(done.writes().iter().map(|write| {
-            let version =
-                Version { dot: done.dot, hlc: done.hlc, lives: lives.clone(), value: write.value.clone() };
+            let version = Version {
+                dot: done.dot,
+                hlc: done.hlc,
+                lives: lives.clone(),
+                value: write.value.clone(),
+            };
             (write.field, version)
         }));
     }

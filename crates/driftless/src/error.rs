@@ -122,7 +122,9 @@ pub enum Error {
         source: driftless_core::codec::CodecError,
     },
     /// A change set wrote rows that its device owns: nobody keeps what they were.
-    #[error("the change set {dot} wrote rows that belong to its device; what they were is not kept")]
+    #[error(
+        "the change set {dot} wrote rows that belong to its device; what they were is not kept"
+    )]
     NotShared {
         /// The change set.
         dot: driftless_core::id::Dot,

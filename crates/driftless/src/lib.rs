@@ -267,8 +267,8 @@ pub use error::Error;
 pub use events::{Change, StandingStream, Subscription};
 pub use evict::Pruned;
 pub use history::{
-    Checkpoint, Deed, Deleted, FieldChange, HistoryEntry, LogEntry, LogFilter, RecordChange, Replaced,
-    UndoObstacle, UndoPlan, UndoStep, Undone,
+    Checkpoint, Deed, Deleted, FieldChange, HistoryEntry, LogEntry, LogFilter, RecordChange,
+    Replaced, UndoObstacle, UndoPlan, UndoStep, Undone,
 };
 pub use invite::PairingNotice;
 pub use join::join;

@@ -77,10 +77,13 @@ CREATE TABLE _mirror (
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.
 /// Format 3 has entries in `lost` that format 2 could not read, and no other tables.
-pub(crate) const LOG_STEPS: [&str; 2] = ["
+pub(crate) const LOG_STEPS: [&str; 2] = [
+    "
 ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE ack SET heard_ms = 1000 * unixepoch('now');
-", ""];
+",
+    "",
+];
 
 /// Makes the tables of `sync.db`.
 pub(crate) const LOG_TABLES: &str = "

@@ -62,7 +62,11 @@ impl SqliteStore {
     }
 }
 
-pub(crate) fn get(conn: &Connection, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) fn get(
+    conn: &Connection,
+    space: &str,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
     conn.prepare_cached("SELECT value FROM _local WHERE space = ?1 AND key = ?2")
         .and_then(|mut select| select.query_row(params![space, key], |row| row.get(0)).optional())
         .within(conn, WHAT)

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::durable::Durability;
 use crate::error::{StoreError, Within, path_of};
-use crate::history::Keeping;
 use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_STEPS, LIBRARY_TABLES};
+use crate::history::Keeping;
 use crate::identity::{Identity, set_meta};
 use crate::layout::Layout;
 use crate::migrate;

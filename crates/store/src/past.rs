@@ -188,7 +188,9 @@ impl Past {
     /// Versions of a record that are kept by themselves, in the order in which they ended here.
     pub fn kept(&self, model: ModelId, key: &RecordKey) -> Result<Vec<Kept>, StoreError> {
         let of = |table: &str| {
-            format!("SELECT pos, model, key, entry FROM {table} WHERE model = ?1 AND key = ?2 ORDER BY pos")
+            format!(
+                "SELECT pos, model, key, entry FROM {table} WHERE model = ?1 AND key = ?2 ORDER BY pos"
+            )
         };
         self.read_kept(of, params![model.0, key.as_bytes()])
     }

@@ -68,11 +68,7 @@ pub(crate) enum LogRow {
         changes: Vec<ChangeRow>,
     },
     /// A checkpoint.
-    Checkpoint {
-        checkpoint: String,
-        time: String,
-        what: String,
-    },
+    Checkpoint { checkpoint: String, time: String, what: String },
 }
 
 /// A field of a record that undoing writes.

@@ -71,10 +71,7 @@ fn note_begin(library: &Library, out: &mut dyn Output) -> Result<(), Failure> {
     out.note(note).map_err(gone)
 }
 
-fn shared(
-    library: &Library,
-    records: &[(ModelId, RecordKey)],
-) -> Result<Vec<HistoryRow>, Failure> {
+fn shared(library: &Library, records: &[(ModelId, RecordKey)]) -> Result<Vec<HistoryRow>, Failure> {
     let entries = library.histories(records)?;
     Ok(entries.iter().map(|entry| row(library, entry)).collect())
 }
@@ -223,7 +220,10 @@ pub(super) fn model_of(library: &Library, name: &str) -> Result<ModelId, Failure
     let found = shared().find(|model| model.name == name).map(|model| model.id);
     found.ok_or_else(|| {
         let names: Vec<&str> = shared().map(|model| &*model.name).collect();
-        Failure::usage(format!("no shared model is called {name:?}; there are {}", names.join(", ")))
+        Failure::usage(format!(
+            "no shared model is called {name:?}; there are {}",
+            names.join(", ")
+        ))
     })
 }
 

@@ -121,11 +121,7 @@ fn of(model: &ModelDescriptor, key: RecordKey) -> Found {
 }
 
 /// Records that the history alone knows.
-fn gone(
-    library: &Library,
-    selector: &str,
-    wanted: Option<ModelId>,
-) -> Result<Candidates, Failure> {
+fn gone(library: &Library, selector: &str, wanted: Option<ModelId>) -> Result<Candidates, Failure> {
     let mut found = Candidates::new();
     if let Some((from, to)) = range(selector) {
         let fits = |model: ModelId, key: &RecordKey| {

@@ -3,17 +3,13 @@
 use driftless::core::id::Dot;
 use driftless::core::schema::ModelId;
 use driftless::core::undo::Obstacle;
-use driftless::{
-    Checkpoint, Deleted, Error, Library, UndoObstacle, UndoPlan, UndoStep, Undone,
-};
+use driftless::{Checkpoint, Deleted, Error, Library, UndoObstacle, UndoPlan, UndoStep, Undone};
 
 use super::history::did;
 use super::record::{Found, find, find_deleted};
 use super::value::json_value;
 use super::{Context, gone, select};
-use crate::answer::{
-    Answer, DeletedRow, ObstacleRow, Rows, UndoReport, UndoneField, UndoneRow,
-};
+use crate::answer::{Answer, DeletedRow, ObstacleRow, Rows, UndoReport, UndoneField, UndoneRow};
 use crate::args::{RestoreRecordArgs, UndoArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -190,9 +186,7 @@ fn reason(obstacle: &Obstacle) -> (&'static str, &'static str, &[Dot]) {
         Obstacle::Unknown { .. } => {
             ("unknown", "what it was before is not in this device's history", &[])
         }
-        Obstacle::NothingKnown => {
-            ("unknown", "what it held is not in this device's history", &[])
-        }
+        Obstacle::NothingKnown => ("unknown", "what it held is not in this device's history", &[]),
         Obstacle::Deleted { by } => {
             ("deleted", "it was deleted since; driftless restore-record brings it back", by)
         }

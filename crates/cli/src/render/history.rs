@@ -75,8 +75,11 @@ pub(super) fn log(rows: &[LogRow]) -> String {
 fn summary(changes: &[ChangeRow]) -> String {
     let Some(first) = changes.first() else { return "nothing".to_owned() };
     let told = |change: &ChangeRow| {
-        let fields: Vec<String> =
-            change.fields.iter().map(|(name, value)| format!("{}={}", plain(name), brief(value))).collect();
+        let fields: Vec<String> = change
+            .fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", plain(name), brief(value)))
+            .collect();
         let name = record(change.name.as_deref(), &change.record);
         format!("{} {name} {} {}", plain(&change.model), change.did, fields.join(" "))
     };
@@ -133,7 +136,11 @@ pub(super) fn undone(report: &UndoReport) -> String {
     for obstacle in report.obstacles.iter().take(TOLD) {
         let name = record(obstacle.name.as_deref(), &obstacle.record);
         let field = obstacle.field.as_ref().map(|f| format!(".{}", plain(f))).unwrap_or_default();
-        out.push_str(&format!("  in the way: {} {name}{field}: {}\n", plain(&obstacle.model), obstacle.why));
+        out.push_str(&format!(
+            "  in the way: {} {name}{field}: {}\n",
+            plain(&obstacle.model),
+            obstacle.why
+        ));
     }
     out
 }

@@ -144,8 +144,10 @@ fn a_tag_is_followed_through_its_life_and_beyond() {
     assert_eq!((&last["device"], &last["did"]), (&json!("two"), &json!("set")));
     assert_eq!((&first["device"], &first["did"]), (&json!("one"), &json!("created")));
     for entry in &told {
-        assert_eq!((&entry["model"], &entry["record"], &entry["name"]),
-            (&json!("tag"), &json!(id), &json!("plans")));
+        assert_eq!(
+            (&entry["model"], &entry["record"], &entry["name"]),
+            (&json!("tag"), &json!(id), &json!("plans"))
+        );
         assert!(entry["time"].as_str().unwrap().ends_with('Z'), "{entry}");
     }
     let color = last["fields"].as_array().unwrap().iter().find(|f| f["field"] == "color").unwrap();
@@ -196,14 +198,19 @@ fn what_was_deleted_is_listed_and_comes_back() {
     for device in [&one, &two] {
         let deleted = device.ok(&["tag", "ls", "--deleted"]);
         let [gone] = &deleted.as_array().unwrap()[..] else { panic!("{deleted}") };
-        assert_eq!((&gone["id"], &gone["name"], &gone["device"]),
-            (&id, &json!("plans"), &json!("two")));
+        assert_eq!(
+            (&gone["id"], &gone["name"], &gone["device"]),
+            (&id, &json!("plans"), &json!("two"))
+        );
         assert!(device.run(&["tag", "ls", "--deleted"]).stdout.contains("plans"));
     }
     assert_eq!(one.refused(&["restore-record", "nothing"], 3)["code"], "no_record");
     assert_eq!(one.refused(&["restore-record", "other"], 4)["code"], "undo_refused");
     let back = one.ok(&["restore-record", "plans"]);
-    assert_eq!((&back["changes"][0]["record"], &back["changes"][0]["did"]), (&id, &json!("created")));
+    assert_eq!(
+        (&back["changes"][0]["record"], &back["changes"][0]["did"]),
+        (&id, &json!("created"))
+    );
     one.sync();
     for device in [&one, &two] {
         assert_eq!(device.ok(&["tag", "ls", "--deleted"]), json!([]));
@@ -279,7 +286,8 @@ fn the_log_is_filtered_and_followed() {
     assert_eq!(names(&["--since", "1h"]), ["of one", "of two"]);
     one.refused(&["log", "--model", "entry"], 2);
 
-    let mut follower = one.command(&["--json", "log", "--follow", "--model", "tag"]).spawn().unwrap();
+    let mut follower =
+        one.command(&["--json", "log", "--follow", "--model", "tag"]).spawn().unwrap();
     let (send, lines) = std::sync::mpsc::channel();
     let out = follower.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {

@@ -109,8 +109,7 @@ impl Engine {
             };
             // After a new epoch was minted nothing goes on.
             let group = tx.group.filter(|first| first.origin == origin).map(|first| first.seq);
-            let set =
-                ChangeSet::in_group(draft, group, &changes).map_err(WriteError::TooLarge)?;
+            let set = ChangeSet::in_group(draft, group, &changes).map_err(WriteError::TooLarge)?;
             store.append(&set).map_err(WriteError::Store)?;
             self.needs_base = store.vector().clone();
             committed.shared = Some(tx.dot);

@@ -68,7 +68,10 @@ fn all(store: &SqliteStore) -> Result<Vec<(u64, Checkpoint)>, Error> {
     let mut found = Vec::new();
     for (key, value) in store.locals(SPACE)? {
         let Ok(number) = key.try_into().map(u64::from_be_bytes) else {
-            return Err(Error::Checkpoint(CodecError::Invalid { what: "a checkpoint's number", found: 0 }));
+            return Err(Error::Checkpoint(CodecError::Invalid {
+                what: "a checkpoint's number",
+                found: 0,
+            }));
         };
         found.push((number, decode(number, &value).map_err(Error::Checkpoint)?));
     }

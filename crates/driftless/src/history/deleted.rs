@@ -13,7 +13,7 @@ use driftless_store::Past;
 
 use super::past;
 use super::undo::{UndoStep, name_of, step};
-use super::{Undone, UndoPlan};
+use super::{UndoPlan, Undone};
 use crate::conflicts::names;
 use crate::error::Error;
 use crate::library::Library;
@@ -86,8 +86,7 @@ impl Library {
         let places: BTreeSet<_> = gone.iter().map(|key| (model, key.clone())).collect();
         let known = past::of_many(&past, &places)?;
         let writers = gone.iter().filter_map(|key| found.get(key));
-        let names =
-            names(past.snapshot().connection(), writers.map(|(dot, _)| dot.origin.device))?;
+        let names = names(past.snapshot().connection(), writers.map(|(dot, _)| dot.origin.device))?;
         let told = gone.into_iter().filter_map(|key| {
             let (dot, hlc) = *found.get(&key)?;
             let known = known.get(&(model, key.clone()))?;
@@ -142,11 +141,7 @@ impl Library {
 }
 
 /// What brings a deleted record back, and the change set that deleted it, if that is known.
-fn revival(
-    past: &Past,
-    model: ModelId,
-    key: &RecordKey,
-) -> Result<(Option<Dot>, UndoStep), Error> {
+fn revival(past: &Past, model: ModelId, key: &RecordKey) -> Result<(Option<Dot>, UndoStep), Error> {
     let descriptor = Error::unless_shared(past, model)?;
     let none = || Error::NothingDeleted { model: descriptor.name.clone(), key: key.clone() };
     let record = past.snapshot().record(model, key)?;

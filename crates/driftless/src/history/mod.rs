@@ -338,7 +338,10 @@ impl Teller<'_> {
                 let replaced = known.map_or_else(Vec::new, |known| {
                     write.over.iter().map(|dot| self.replaced(write.field, dot, known)).collect()
                 });
-                FieldChange { replaced, ..self.field(model, write.field, Some(write.value.clone())) }
+                FieldChange {
+                    replaced,
+                    ..self.field(model, write.field, Some(write.value.clone()))
+                }
             })
             .collect();
         if let (Op::Delete { lives }, Some((record, past))) = (&done.op, known) {

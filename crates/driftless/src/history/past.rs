@@ -17,7 +17,10 @@ pub(super) type Place = (ModelId, RecordKey);
 
 /// The changes of a change set of the history.
 pub(super) fn changes(logged: &Logged) -> Result<Vec<Change>, Error> {
-    logged.set.changes().map_err(|source| Error::HistoryUnreadable { dot: logged.set.dot(), source })
+    logged
+        .set
+        .changes()
+        .map_err(|source| Error::HistoryUnreadable { dot: logged.set.dot(), source })
 }
 
 fn done(logged: &Logged, change: Change) -> Done {

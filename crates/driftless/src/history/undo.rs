@@ -195,7 +195,8 @@ pub(super) fn plan(
         force,
     };
     for ((model, key), done) in touched {
-        let known = known.get(&(model, key.clone())).ok_or(Error::NotInHistory { dot: plan.sets[0] })?;
+        let known =
+            known.get(&(model, key.clone())).ok_or(Error::NotInHistory { dot: plan.sets[0] })?;
         let record = Undoing { past, undone: &undone, force };
         record.plan((model, key), &done, known, &mut plan)?;
     }
@@ -327,10 +328,7 @@ pub(super) fn sets_behind(
 
 impl Error {
     /// The record of a model that is shared, or why it is none.
-    pub(super) fn unless_shared(
-        past: &Past,
-        model: ModelId,
-    ) -> Result<ModelDescriptor, Self> {
+    pub(super) fn unless_shared(past: &Past, model: ModelId) -> Result<ModelDescriptor, Self> {
         let known = past.snapshot().schema().model(model);
         let shared = known.filter(|known| known.kind.is_shared());
         shared.cloned().ok_or(Self::UnknownModel { model })

@@ -519,9 +519,8 @@ impl Writer {
         let mut looked = Ok(());
         if self.history_due <= Instant::now() {
             self.history_due = Instant::now() + HISTORY_EVERY;
-            looked = crate::settings::history(&self.store).and_then(|limits| {
-                Ok(self.store.limit_history(limits, time::wall_ms())?)
-            });
+            looked = crate::settings::history(&self.store)
+                .and_then(|limits| Ok(self.store.limit_history(limits, time::wall_ms())?));
         } else if self.store.is_history_crowded() && !self.may_sweep() {
             looked = self.store.sweep().map(|_| ()).map_err(Into::into);
         }
