@@ -268,11 +268,10 @@ pub(super) fn name_of<'r>(
     let field = model.field_named("name")?;
     let states = states.into_iter().filter(|record| record.is_alive());
     let shown = states.map(|record| record.shown(field.id, field.rule));
-    let said = shown.chain(past::last_value(known, field.id)).find_map(|value| match value {
+    shown.chain(past::last_value(known, field.id)).find_map(|value| match value {
         Value::Text(name) => Some(name),
         _ => None,
-    });
-    said
+    })
 }
 
 /// What has to be written so that a record is another; nothing if it is.
