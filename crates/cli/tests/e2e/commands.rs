@@ -267,8 +267,15 @@ fn settings_are_kept() {
     let one = world.founder("one");
     assert_eq!(
         one.ok(&["config", "get"]),
-        json!({"discovery": "on", "max_drift": "60s", "relay": "on", "retention": "30d"})
+        json!({
+            "discovery": "on", "history": "90d", "history_mib": "64", "max_drift": "60s",
+            "relay": "on", "retention": "30d",
+        })
     );
+    for (key, bad) in [("history", "long"), ("history_mib", "0"), ("history_mib", "64 MiB")] {
+        assert_eq!(one.refused(&["config", "set", key, bad], 2)["code"], "usage");
+    }
+    assert_eq!(one.ok(&["config", "set", "history_mib", "8"]), json!({"history_mib": "8"}));
     assert_eq!(one.ok(&["config", "set", "max_drift", "5m"]), json!({"max_drift": "5m"}));
     assert_eq!(one.ok(&["config", "get", "max_drift"]), json!({"max_drift": "5m"}));
     assert_eq!(one.refused(&["config", "set", "max_drift", "soon"], 2)["code"], "usage");
