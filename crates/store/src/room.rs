@@ -8,9 +8,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::{StoreError, Within};
+use crate::error::{StoreError, Within, to_sql_seq};
 use crate::layout::quoted;
 use crate::open::{LIBRARY_FILE, StoreOptions, connect, pragma};
+use crate::origins::Origins;
+use crate::state::load_vector;
 use crate::synclog::LOG_FILE;
 
 const DOING: &str = "measuring";
@@ -40,13 +42,14 @@ pub struct Room {
     pub tombstones: u64,
     /// Change sets: the peer log, and what waits in `library.db` to be moved there.
     pub log: u64,
-    /// What was lost to deletes, and whatever else is kept of the past.
+    /// Change sets that are kept as history, what was lost to deletes, and whatever else is kept of
+    /// the past.
     pub history: u64,
     /// Vectors, digests, membership, the schema, open sessions, records that have no table.
     pub state: u64,
     /// Free pages of both files.
     pub free: u64,
-    /// How many change sets there are.
+    /// How many change sets there are, without those that are history.
     pub change_sets: u64,
     /// How many tombstones there are.
     pub tombstone_rows: u64,
@@ -68,9 +71,42 @@ impl Room {
     /// Measures the library in `dir`, beside whoever has it open: all that is committed.
     pub fn measure(dir: &Path) -> Result<Self, StoreError> {
         let mut room = Self::default();
-        let moved = room.add_log(&reader(dir, LOG_FILE)?)?;
-        room.add_library(&reader(dir, LIBRARY_FILE)?, moved)?;
+        let (log, library) = (reader(dir, LOG_FILE)?, reader(dir, LIBRARY_FILE)?);
+        let moved = room.add_log(&log)?;
+        room.part_history(&log, &library)?;
+        room.add_library(&library, moved)?;
         Ok(room)
+    }
+
+    /// Change sets that the protocol has forgotten are history: of the pages in which all of them are,
+    /// that part which their bytes are.
+    fn part_history(&mut self, log: &Connection, library: &Connection) -> Result<(), StoreError> {
+        let origins = Origins::load(log, "origin")?;
+        let (_, floors) = load_vector(library, &Origins::load(library, "_origin")?)?;
+        let count = "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM log \
+             WHERE origin = ?1 AND seq <= ?2";
+        let (mut sets, mut bytes) = (0, 0);
+        for (origin, floor) in floors {
+            let Some(id) = origins.id(&origin) else { continue };
+            let (more, size): (i64, i64) = log
+                .query_row(count, [id, to_sql_seq(floor)?], |row| Ok((row.get(0)?, row.get(1)?)))
+                .within(log, DOING)?;
+            (sets, bytes) = (sets + unsigned(more), bytes + unsigned(size));
+        }
+        let all = number(log, "SELECT coalesce(sum(length(bytes)), 0) FROM log")?;
+        let kept = match (sets == self.change_sets, all) {
+            (true, _) => self.log,
+            (false, 0) => 0,
+            (false, all) => {
+                u64::try_from(u128::from(self.log) * u128::from(bytes) / u128::from(all))
+                    .unwrap_or(self.log)
+            }
+        };
+        // An empty table and its index are the log's.
+        let kept = if sets == 0 { 0 } else { kept };
+        (self.log, self.history) = (self.log - kept, self.history + kept);
+        self.change_sets -= sets.min(self.change_sets);
+        Ok(())
     }
 
     /// `moved` is the position up to which change sets are in `sync.db`: copies of theirs are not counted.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftless::{Error, Library, Progress, Syncable};
+use driftless::{Error, Library, Progress, Setting, Syncable};
 use driftless_catalog::{Entry, Tag, models};
 
 use super::commit::{AT_ONCE, put};
@@ -91,7 +91,7 @@ fn grow(
     fill(&library)?;
     library.close();
     let kept = files(founder.dir())?;
-    let library = Library::open(founder.dir(), &models())?;
+    let library = without_history(founder.dir())?;
     library.sync(loopback())?;
     let joiner = bench.device()?;
     joiner.join(&library.invite(TICKET_MS)?.to_string())?;
@@ -99,8 +99,15 @@ fn grow(
     settle(&library)?;
     let here = pruned(library, &founder)?;
     joiner.kill();
-    let there = pruned(Library::open(joiner.dir(), &models())?, &joiner)?;
+    let there = pruned(without_history(joiner.dir())?, &joiner)?;
     Ok(Grown { kept, here, there, plain })
+}
+
+/// A library that keeps no history: what sync adds is measured, not for how long people want to look
+/// back.
+fn without_history(dir: &Path) -> Result<Library, Failure> {
+    Library::open(dir, &models())?.set_setting(Setting::History, "0d")?;
+    Ok(Library::open(dir, &models())?)
 }
 
 /// Waits until both have everything.
