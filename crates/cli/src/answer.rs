@@ -242,6 +242,8 @@ pub(crate) struct PeerState {
     /// Whether it is not waited for.
     pub(crate) evicted: bool,
     pub(crate) paused: bool,
+    /// Whether two copies of its data seem to be in use.
+    pub(crate) twin: bool,
     pub(crate) route: Option<String>,
     pub(crate) last_seen: Option<String>,
     pub(crate) last_failure: Option<String>,
@@ -274,6 +276,8 @@ pub(crate) struct StatusReport {
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) quarantined: u64,
     pub(crate) conflicts: u64,
+    /// Whether another copy of this device's data seems to be in use.
+    pub(crate) twin: bool,
     pub(crate) sizes: SizesReport,
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Places {
     sockets: Vec<PathBuf>,
     /// What is kept of this library on this device, and not copied with its directory.
     state: Option<PathBuf>,
+    /// The same for what does not outlive the boot.
+    runtime: Option<PathBuf>,
 }
 
 impl Places {
@@ -85,12 +87,13 @@ impl Places {
         // Addresses of sockets are short; a state directory deep down may leave no room for one.
         let short = PathBuf::from(format!("/tmp/driftless-{}", rustix::process::getuid().as_raw()));
         let sockets = [
-            runtime.map(|dir| dir.join(&socket_name)),
+            runtime.as_ref().map(|dir| dir.join(&socket_name)),
             state.as_ref().map(|dir| dir.join("socket")),
             Some(short.join(&socket_name)),
         ];
         let fits = |path: &PathBuf| path.as_os_str().len() <= MAX_SOCKET_PATH;
-        Ok(Self { dir, sockets: sockets.into_iter().flatten().filter(fits).collect(), state })
+        let sockets = sockets.into_iter().flatten().filter(fits).collect();
+        Ok(Self { dir, sockets, state, runtime: runtime.map(|dir| dir.join(&name)) })
     }
 
     /// Opens the library, and says it if it was found to be an old copy.
@@ -110,7 +113,16 @@ impl Places {
     /// Opens the library, with a guard against old copies of it if there is a place for one.
     pub(crate) fn open_quietly(&self) -> Result<Library, Error> {
         match self.state.as_ref().map(|state| make_private(state).map(|()| state)) {
-            Some(Ok(state)) => Library::open_guarded(&self.dir, &models(), state),
+            Some(Ok(state)) => {
+                let runtime = self.runtime.as_ref().filter(|dir| match make_private(dir) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::warn!(%error, "no place for a second guard");
+                        false
+                    }
+                });
+                Library::open_guarded(&self.dir, &models(), state, runtime.map(PathBuf::as_path))
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "no place for a guard against old copies of the library");
                 Library::open(&self.dir, &models())

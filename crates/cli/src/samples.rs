@@ -20,6 +20,7 @@ pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerSta
         },
         online,
         paused: false,
+        twin: false,
         behind,
         ahead,
         rtt_ms: None,
@@ -54,6 +55,7 @@ pub(crate) fn status(peers: Vec<PeerStatus>) -> Status {
         quarantined: 0,
         conflicts: 0,
         max_drift_ms: 60_000,
+        twin: false,
         sizes: vec![],
     }
 }

@@ -5,7 +5,10 @@
 //! copied was born later. And a small file outside of the library's directory, where copies of that do
 //! not reach, says how far the own lanes have gone, before anybody is told; and a random token, renewed
 //! whenever the library is opened, stands in it and in `library.db`. Where anything of that disagrees,
-//! both lanes go on under new epochs.
+//! both lanes go on under new epochs. A second such file may lie where nothing outlives the boot: it
+//! tells when the first one was brought back together with the library. And where the machine has
+//! booted since, it may have been put back as a whole: the own lanes are in doubt then
+//! ([`driftless_core::engine::Engine::doubt`]) until a peer has been met.
 //!
 //! The file is written without waiting for the disk: after a power cut it may say less than was
 //! written, never more. Then an older copy is taken for the library itself, unless its token tells, and
@@ -17,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use driftless_core::clock::Hlc;
+use driftless_core::engine::Doubt;
 use driftless_core::id::{Epoch, Origin, Seq, hex, unhex};
 use driftless_core::store::Store as _;
 use driftless_core::version::{Life, OwnedHead};
-use driftless_store::SqliteStore;
+use driftless_store::{SqliteStore, StoreError};
 
 use crate::error::Error;
 
@@ -38,6 +42,12 @@ const MAX_BYTES: u64 = 1_024;
 
 /// Where `library.db` says when it was born.
 const BIRTH: &[u8] = b"birth";
+/// Which boot of the machine the library was opened in last.
+const BOOT: &[u8] = b"boot";
+/// What is in doubt since the machine has booted.
+const DOUBT: &[u8] = b"doubt";
+/// Where Linux names the boot, at random.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 type Token = [u8; 16];
 
@@ -62,6 +72,65 @@ pub(crate) fn is_reborn(store: &mut SqliteStore) -> Result<bool, Error> {
     Ok(kept.is_some())
 }
 
+/// Notes which boot of the machine this is, within the open transaction. If it is another than the last
+/// time, the machine may have been put back with everything on it: what is in doubt then, and until a
+/// peer has been met. A system that does not name its boots tells nothing.
+pub(crate) fn doubt(store: &mut SqliteStore, certain: bool) -> Result<Option<Doubt>, Error> {
+    let boot = match std::fs::read(BOOT_ID) {
+        Ok(boot) => boot,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(BOOT_ID, "asking which boot this is")(error)),
+    };
+    let kept = store.local(SPACE, BOOT)?;
+    if kept.as_ref() != Some(&boot) {
+        store.put_local(SPACE, BOOT, &boot)?;
+    }
+    if certain {
+        note_doubt(store, None)?;
+    } else if kept.is_some_and(|kept| kept != boot) {
+        let Marks { shared: (shared, _), owned } = Marks::of(store);
+        let arose = doubted(store)?.filter(|doubt| doubt.shared == shared);
+        let owned = arose.and_then(|doubt| doubt.owned).unwrap_or(owned);
+        note_doubt(store, Some(Doubt { shared, owned: Some(owned) }))?;
+    }
+    doubted(store)
+}
+
+/// What is in doubt.
+pub(crate) fn doubted(store: &SqliteStore) -> Result<Option<Doubt>, Error> {
+    let Some(bytes) = store.local(SPACE, DOUBT)? else { return Ok(None) };
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
+    let owned = match (&numbers[..], rest) {
+        ([_], []) => None,
+        ([_, mint, life, seq], []) => {
+            let life = Life { mint: Hlc(*mint), epoch: Epoch(*life) };
+            Some(OwnedHead { life, seq: *seq })
+        }
+        _ => {
+            let path = store.dir().join("library.db");
+            let object = "what is in doubt".to_owned();
+            return Err(StoreError::Damaged { path, object, source: None }.into());
+        }
+    };
+    Ok(Some(Doubt { shared: Epoch(numbers[0]), owned }))
+}
+
+/// Notes what is in doubt, within the open transaction.
+pub(crate) fn note_doubt(store: &mut SqliteStore, doubt: Option<Doubt>) -> Result<(), Error> {
+    let Some(Doubt { shared, owned }) = doubt else {
+        store.delete_local(SPACE, DOUBT)?;
+        return Ok(());
+    };
+    let mut numbers = vec![shared.0];
+    if let Some(OwnedHead { life, seq }) = owned {
+        numbers.extend([life.mint.0, life.epoch.0, seq]);
+    }
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
+    store.put_local(SPACE, DOUBT, &bytes)?;
+    Ok(())
+}
+
 /// How far the own lanes have gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Marks {
@@ -81,8 +150,8 @@ struct Note {
 /// The guard of an open library.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    path: PathBuf,
-    file: File,
+    /// The file that lasts, and the one that does not outlive the boot.
+    files: Vec<(PathBuf, File)>,
     note: Note,
     failed: bool,
 }
@@ -125,42 +194,33 @@ impl Note {
 }
 
 impl Guard {
-    /// Opens the guard in `state`, a directory that is made if it is missing, and compares the
-    /// library with it. Whether the library is older than what was written, or is a copy.
-    pub(crate) fn open(state: &Path, store: &SqliteStore) -> Result<(Self, bool), Error> {
-        let path = state.join("guard");
-        let failed = Error::io(&path, "opening the guard against old copies");
-        let open = || -> std::io::Result<(File, Option<Vec<u8>>)> {
-            std::fs::create_dir_all(state)?;
-            let mut options = OpenOptions::new();
-            options.read(true).write(true);
-            match options.open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Ok((options.create(true).truncate(false).open(&path)?, None))
-                }
-                opened => {
-                    let mut found = Vec::new();
-                    let file = opened?;
-                    (&file).take(MAX_BYTES).read_to_end(&mut found)?;
-                    Ok((file, Some(found)))
-                }
-            }
-        };
-        let (file, found) = open().map_err(failed)?;
+    /// Opens the guard in `state`, a directory that is made if it is missing, and in `runtime`, which
+    /// does not outlive the boot, and compares the library with them. Whether the library is older
+    /// than what was written, or is a copy.
+    pub(crate) fn open(
+        (state, runtime): (&Path, Option<&Path>),
+        store: &SqliteStore,
+    ) -> Result<(Self, bool), Error> {
         let here = Marks::of(store);
         let kept = store.local(SPACE, TOKEN)?.map(|token| Token::try_from(token).ok());
-        // What cannot be read says as little as what is of another library.
-        let note = found.map(|bytes| std::str::from_utf8(&bytes).ok().and_then(Note::decode));
-        let older = match (kept, note) {
+        let (path, file, found) = open(state)?;
+        let mut files = vec![(path, file)];
+        let mut older = match (kept, found) {
             (None, None) => false,
-            (Some(Some(token)), Some(Some(note))) => {
-                ![note.token, note.next].contains(&token) || note.marks.are_beyond(&here)
-            }
+            (Some(Some(token)), Some(note)) => disagree(&token, note, &here),
             _ => true,
         };
+        if let Some(runtime) = runtime {
+            let (path, file, found) = open(runtime)?;
+            files.push((path, file));
+            // That there is none means only that the machine has booted.
+            older |= found.is_some_and(|note| {
+                kept.flatten().is_none_or(|token| disagree(&token, note, &here))
+            });
+        }
         let token = kept.flatten().filter(|_| !older).unwrap_or_default();
         let note = Note { token, next: Token::default(), marks: here };
-        Ok((Self { path, file, note, failed: false }, older))
+        Ok((Self { files, note, failed: false }, older))
     }
 
     /// Renews the token, within the open transaction. [`Guard::settle`] is to be called once that is
@@ -168,16 +228,15 @@ impl Guard {
     pub(crate) fn renew(&mut self, store: &mut SqliteStore) -> Result<(), Error> {
         getrandom::fill(&mut self.note.next)?;
         store.put_local(SPACE, TOKEN, &self.note.next)?;
-        self.write()
-            .and_then(|()| self.file.sync_all())
-            .map_err(Error::io(&self.path, "writing the guard against old copies"))
+        self.write()?;
+        self.each(File::sync_all)
     }
 
     /// The new token is durable in `library.db`: the old one is that of a copy from now on.
     pub(crate) fn settle(&mut self, store: &SqliteStore) -> Result<(), Error> {
         self.note.token = std::mem::take(&mut self.note.next);
         self.note.marks = Marks::of(store);
-        self.write().map_err(Error::io(&self.path, "writing the guard against old copies"))
+        self.write()
     }
 
     /// Notes how far the own lanes have gone, before anybody is told of it.
@@ -193,24 +252,63 @@ impl Guard {
         if let Err(error) = &written
             && !self.failed
         {
-            let path = self.path.display();
-            tracing::error!(%path, %error, "an old copy of the library would not be recognised");
+            tracing::error!(%error, "an old copy of the library would not be recognised");
         }
         self.failed = written.is_err();
     }
 
     /// Makes durable what was noted.
     pub(crate) fn close(&mut self) {
-        if let Err(error) = self.file.sync_all() {
-            let path = self.path.display();
-            tracing::error!(%path, %error, "an old copy of the library would not be recognised");
+        if let Err(error) = self.each(File::sync_all) {
+            tracing::error!(%error, "an old copy of the library would not be recognised");
         }
     }
 
-    fn write(&mut self) -> std::io::Result<()> {
-        self.file.rewind()?;
-        self.file.write_all(self.note.encode().as_bytes())
+    fn write(&self) -> Result<(), Error> {
+        let text = self.note.encode();
+        self.each(|mut file| {
+            file.rewind()?;
+            file.write_all(text.as_bytes())
+        })
     }
+
+    /// Does something with each of the files.
+    fn each(&self, act: impl Fn(&File) -> std::io::Result<()>) -> Result<(), Error> {
+        for (path, file) in &self.files {
+            act(file).map_err(Error::io(path, "writing the guard against old copies"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the file in a directory, both of which are made if they are missing. What it says, if it was
+/// there; what cannot be read says as little as what is of another library.
+fn open(dir: &Path) -> Result<(PathBuf, File, Option<Option<Note>>), Error> {
+    let path = dir.join("guard");
+    let open = || -> std::io::Result<(File, Option<Vec<u8>>)> {
+        std::fs::create_dir_all(dir)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match options.open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok((options.create(true).truncate(false).open(&path)?, None))
+            }
+            opened => {
+                let mut found = Vec::new();
+                let file = opened?;
+                (&file).take(MAX_BYTES).read_to_end(&mut found)?;
+                Ok((file, Some(found)))
+            }
+        }
+    };
+    let (file, found) = open().map_err(Error::io(&path, "opening the guard against old copies"))?;
+    let note = found.map(|bytes| std::str::from_utf8(&bytes).ok().and_then(Note::decode));
+    Ok((path, file, note))
+}
+
+/// Whether a note is not of these files, or knows of more than they hold.
+fn disagree(token: &Token, note: Option<Note>, here: &Marks) -> bool {
+    note.is_none_or(|note| ![note.token, note.next].contains(token) || note.marks.are_beyond(here))
 }
 
 #[cfg(test)]

@@ -118,7 +118,8 @@ impl Library {
     /// Opens the library in `dir` like [`Library::open`], with a guard against old copies.
     ///
     /// The guard is a small file in `state`: a directory of this device that is not copied together
-    /// with `dir`, one for each library, made if it is missing. With it a copy that is brought back,
+    /// with `dir`, one for each library, made if it is missing. A second one in `runtime`, a directory
+    /// that does not outlive the boot, tells if `state` is brought back as well. With it a copy that is brought back,
     /// or that runs on a second machine, is recognised at once, and goes on under new epochs
     /// ([`Library::is_renewed`]): what it writes before it meets others cannot collide with what
     /// this device wrote after the copy was made. Without it that shows at the first meeting with a
@@ -138,11 +139,11 @@ impl Library {
     /// #         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     /// #     }
     /// # };
-    /// let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// let library = Library::open_guarded(&dir, &models(), &state, None)?;
     /// assert!(!library.is_renewed());
     /// # library.close();
     /// # copy_files(&dir, &copy);
-    /// # let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// # let library = Library::open_guarded(&dir, &models(), &state, None)?;
     /// # library.write(|tx| {
     /// #     let id = tx.new_id();
     /// #     tx.insert(&Todo { id, title: "Water the plants".into(), done: false })
@@ -150,15 +151,24 @@ impl Library {
     /// # library.close();
     /// // Somebody puts the files of last week in its place.
     /// # copy_files(&copy, &dir);
-    /// let library = Library::open_guarded(&dir, &models(), &state)?;
+    /// let library = Library::open_guarded(&dir, &models(), &state, None)?;
     /// assert!(library.is_renewed());
     /// # Ok::<(), driftless::Error>(())
     /// ```
-    pub fn open_guarded(dir: &Path, models: &Models, state: &Path) -> Result<Self, Error> {
-        Self::open_files(dir, models, Some(state))
+    pub fn open_guarded(
+        dir: &Path,
+        models: &Models,
+        state: &Path,
+        runtime: Option<&Path>,
+    ) -> Result<Self, Error> {
+        Self::open_files(dir, models, Some((state, runtime)))
     }
 
-    fn open_files(dir: &Path, models: &Models, state: Option<&Path>) -> Result<Self, Error> {
+    fn open_files(
+        dir: &Path,
+        models: &Models,
+        places: Option<(&Path, Option<&Path>)>,
+    ) -> Result<Self, Error> {
         if !dir.join("library.db").exists() {
             return Err(driftless_store::StoreError::NotALibrary { path: dir.to_owned() }.into());
         }
@@ -169,7 +179,7 @@ impl Library {
             let path = dir.join("device.key");
             return Err(Error::Key { path, what: "this is the key of another device" });
         }
-        let guard = state.map(|state| Guard::open(state, &store)).transpose()?;
+        let guard = places.map(|places| Guard::open(places, &store)).transpose()?;
         Self::start(dir, store, signing, lock, guard)
     }
 
@@ -202,6 +212,10 @@ impl Library {
         let mut engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
         if renewed {
             engine.handle(&mut store, Input::Renew, time::now())?;
+        }
+        let doubt = guard::doubt(&mut store, renewed || roster.len() < 2)?;
+        if let Some(doubt) = doubt {
+            engine.doubt(doubt);
         }
         if let Some(guard) = &mut guard {
             guard.renew(&mut store)?;

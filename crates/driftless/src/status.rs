@@ -46,6 +46,8 @@ pub struct PeerStatus {
     pub clock_offset_ms: Option<i64>,
     /// When it was connected last, Unix milliseconds, as far as this process knows.
     pub last_seen_ms: Option<u64>,
+    /// Whether two copies of its data seem to be in use: one of them has to join anew.
+    pub twin: bool,
     /// Why there is no connection.
     pub last_failure: Option<String>,
     /// Whether it has ever acknowledged anything.
@@ -94,6 +96,8 @@ pub struct Status {
     pub conflicts: u64,
     /// How far ahead a remote clock may be to be followed, in milliseconds.
     pub max_drift_ms: u64,
+    /// Whether another copy of this device's data seems to be in use: one of the two has to join anew.
+    pub twin: bool,
     /// Bytes of the library's files.
     pub sizes: Vec<(String, u64)>,
 }
@@ -170,6 +174,7 @@ impl Writer {
             quarantined: self.store.quarantined()?,
             conflicts: self.store.conflict_count(),
             max_drift_ms: self.engine.max_drift_ms(),
+            twin: self.is_twin(&identity.device),
             sizes: sizes(self.store.dir())?,
         })
     }
@@ -193,6 +198,7 @@ impl Writer {
             clock_offset_ms: meeting.clock_offset_ms,
             last_seen_ms: meeting.last_seen_ms,
             last_failure: net.and_then(|net| net.last_failure(&device)),
+            twin: self.is_twin(&device),
             met: self.engine.is_ready(&device) || self.store.acknowledged(&device).is_some(),
             traffic: (traffic.received, traffic.sent),
             queued: (live + bulk) as u64,

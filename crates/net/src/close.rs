@@ -28,6 +28,8 @@ pub(crate) enum Close {
     PairingOver = 10,
     /// The other side speaks for another library.
     OtherLibrary = 11,
+    /// Another process with the same key has connected: if this one is alive, the device is there twice.
+    Elsewhere = 12,
 }
 
 /// What a side says within the handshake that speaks no protocol that the dialler offers: the TLS

@@ -14,7 +14,7 @@ use crate::config::Class;
 pub type Sink = Arc<dyn Fn(NetEvent) + Send + Sync>;
 
 /// What happened on the network. For one peer the order is: `Connected`, then any number of
-/// `Frame` and `Writable` of the same `conn`, then `Disconnected`; and again with a greater `conn`.
+/// `Frame` and `Writable` of the same `conn`, maybe `Elsewhere`, then `Disconnected`; and again with a greater `conn`.
 pub enum NetEvent {
     /// A link to a member is up.
     Connected {
@@ -24,6 +24,12 @@ pub enum NetEvent {
         conn: u64,
         /// The address in use, for people.
         route: String,
+    },
+    /// A member says that another process with this device's key has connected to it: a copy of this
+    /// device's data is in use. The link ends.
+    Elsewhere {
+        /// The member.
+        peer: DeviceId,
     },
     /// The link is gone, and whatever was queued on it.
     Disconnected {
@@ -65,6 +71,7 @@ impl fmt::Debug for NetEvent {
             Self::Connected { peer, conn, route } => {
                 write!(f, "Connected {peer:?} #{conn} over {route}")
             }
+            Self::Elsewhere { peer } => write!(f, "Elsewhere {peer:?}"),
             Self::Disconnected { peer, conn, reason } => {
                 write!(f, "Disconnected {peer:?} #{conn}: {reason}")
             }

@@ -330,7 +330,12 @@ impl Hub {
         match std::mem::replace(&mut peer.slot, Slot::Down) {
             Slot::Down => self.bring_up(candidate, rank),
             Slot::Up(current) if rank.beats(&current.rank, me, id) => {
-                current.link.close(Close::Replaced, "replaced by another connection");
+                if rank.instance == current.rank.instance {
+                    current.link.close(Close::Replaced, "replaced by another connection");
+                } else {
+                    // It was restarted, and nobody hears this; or it is there twice.
+                    current.link.close(Close::Elsewhere, "this device has connected anew");
+                }
                 self.shared.clear_link(&id);
                 self.peer(id).slot = Slot::Closing(current, Box::new(candidate));
             }

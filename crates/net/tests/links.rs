@@ -302,3 +302,26 @@ async fn major_versions_that_differ_part_in_words() {
     later.close().await;
     serving.await.unwrap();
 }
+
+/// Two processes with one key: each is told once the other one has taken its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_there_twice_is_told() {
+    let members = Members::of(&[1, 2]);
+    let a = Node::start(1, members.clone()).await;
+    let (b, copy) = (Node::start(2, members.clone()).await, Node::start(2, members).await);
+    b.know(&[&a]);
+    a.log.up(b.id()).await;
+    b.log.up(a.id()).await;
+    copy.know(&[&a]);
+    copy.log.up(a.id()).await;
+    let told = |seen: &[Seen]| {
+        let of_a = |seen: &&Seen| matches!(seen, Seen::Elsewhere { peer } if *peer == device(1));
+        seen.iter().find(of_a).map(drop)
+    };
+    b.log.until("the first one is told", told).await;
+    // The first one dials again.
+    copy.log.until("the copy is told", told).await;
+    for node in [a, b, copy] {
+        node.stop().await;
+    }
+}

@@ -206,9 +206,25 @@ impl World {
                 let what = format!("{i} sees a fork of {origin:?} at {seq} with {peer:?}");
                 return Err(self.violation(Rule::Peace, what));
             }
+            Told::InDoubt(doubt) => {
+                self.replicas[i].doubt = doubt;
+                self.count(if doubt.is_some() { "in doubt: met" } else { "in doubt: ended" });
+            }
+            Told::Renewed if self.replicas[i].doubted => self.count("in doubt: renewed"),
+            // It died before it had noted whom it has met.
+            Told::Restated if self.replicas[i].doubted => self.count("in doubt: restated"),
             Told::Restated | Told::Renewed if !self.replicas[i].restored => {
                 let what = format!("{i} goes on under a new epoch, and has lost nothing");
                 return Err(self.violation(Rule::Peace, what));
+            }
+            Told::Twin { device } => {
+                let i = self.replicas.iter().position(|replica| replica.id == device);
+                if !i.is_some_and(|i| self.replicas[i].restored) {
+                    let what =
+                        format!("{device:?} is said to be there twice, and has lost nothing");
+                    return Err(self.violation(Rule::Peace, what));
+                }
+                self.count("said to be there twice");
             }
             Told::Restated => self.count("restated again"),
             Told::Renewed => self.count("renewed again"),

@@ -305,6 +305,7 @@ fn config(rng: &mut Rng) -> Config {
         fine_rows: rng.pick(&[1, 2, 32]),
         buckets: rng.pick(&[1, 2, 64]),
         pins: rng.index(3) + 1,
+        restate_ms: 10_000,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::world::Counts;
 
 /// The rare things, by the names under which they are counted.
-pub const RARE: [&str; 44] = [
+pub const RARE: [&str; 47] = [
     "crashes after the commit",
     "crashes before the commit",
     "rolled back",
@@ -37,6 +37,9 @@ pub const RARE: [&str; 44] = [
     "evicted",
     "logs lost",
     "restored what was older",
+    "in doubt: met",
+    "in doubt: ended",
+    "in doubt: renewed",
     "pruned",
     "reset",
     "reconcile: begun",

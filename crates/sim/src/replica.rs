@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use driftless_core::clock::Hlc;
-use driftless_core::engine::{Effect, Engine, Identity, Input, Now};
+use driftless_core::engine::{Doubt, Effect, Engine, Identity, Input, Now};
 use driftless_core::id::{DeviceId, Dot, Epoch, LibraryId};
 use driftless_core::message::State;
 use driftless_core::schema::Schema;
 use driftless_core::store::Store;
-use driftless_core::version::{Life, Vector};
+use driftless_core::version::{Life, OwnedHead, Vector};
 use driftless_store::StoreError;
 
 use crate::base::{Base, StoreKind};
@@ -22,6 +22,9 @@ use crate::workload::{self, Desk, Mine};
 
 /// Unix time at which every simulation begins.
 pub(crate) const EPOCH_MS: u64 = 1_750_000_000_000;
+
+/// At one start in so many, the machine has booted, and may have been put back.
+const BOOTS: u64 = 3;
 
 /// A local transaction that a user asked for: of which kind, and from which seed.
 pub(crate) type Wish = (Kind, u64);
@@ -69,6 +72,10 @@ pub(crate) struct Replica {
     /// Whether its data were ever replaced by an older copy, and whether they were since it started.
     pub(crate) restored: bool,
     renews: bool,
+    /// What is in doubt since it has booted.
+    pub(crate) doubt: Option<Doubt>,
+    /// Whether anything ever was.
+    pub(crate) doubted: bool,
     /// All that it held durably since it was copied.
     pub(crate) promised: State,
     /// When its wall clock stands still, and for how long it did before.
@@ -147,6 +154,8 @@ impl Replica {
             saved: None,
             restored: false,
             renews: false,
+            doubt: None,
+            doubted: false,
             promised: State::default(),
             stopped: 0..0,
             stood_ms: 0,
@@ -201,11 +210,26 @@ impl Replica {
         let mut engine = Engine::new(identity, schema, config, &mut self.store, seed)?;
         if std::mem::take(&mut self.renews) {
             engine.handle(&mut self.store, Input::Renew, now)?;
+            self.doubt = None;
+        } else if self.starts > 1 && (self.index + self.starts).is_multiple_of(BOOTS) {
+            self.doubts(&engine);
+        }
+        if let Some(doubt) = self.doubt {
+            engine.doubt(doubt);
         }
         self.engine = Some(engine);
         self.store.commit()?;
         self.note_durable();
         Ok(())
+    }
+
+    /// The machine has booted.
+    fn doubts(&mut self, engine: &Engine) {
+        let head = self.store.lane(&self.id).and_then(|lane| lane.exact);
+        let owned = OwnedHead { life: engine.identity().owned_life, seq: 0 };
+        let shared = engine.identity().shared_epoch;
+        self.doubt.get_or_insert(Doubt { shared, owned: head.or(Some(owned)) });
+        self.doubted = true;
     }
 
     /// The process dies: what it did not commit is lost, and what it meant to do after the next sync.

@@ -227,6 +227,9 @@ impl World {
         replica.held.clear();
         if let Some(engine) = &mut replica.engine {
             engine.rolled_back(&replica.store);
+            if let Some(doubt) = replica.doubt {
+                engine.doubt(doubt);
+            }
         }
         self.hang_up(i);
         Ok(())

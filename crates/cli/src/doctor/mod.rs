@@ -130,6 +130,7 @@ pub(crate) fn examine(context: Context<'_>, out: &mut dyn Output) -> Result<Exit
     doing("comparing digests")?;
     replica::digests(library, &status, &mut report);
     replica::quarantine(&status, &mut report);
+    replica::twins(&status, &mut report);
     replica::versions(library, &mut report);
     catalog::check(Catalog::new(library), context.daemon, &mut report);
     if let Some(kept) = context.background.and_then(Background::kept) {

@@ -96,6 +96,25 @@ pub(super) fn quarantine(status: &Status, report: &mut Report) {
     report.find("quarantine", Severity::Warning, said);
 }
 
+/// Whether one device's data are in use twice.
+pub(super) fn twins(status: &Status, report: &mut Report) {
+    let others = status.peers.iter().filter(|peer| peer.twin);
+    let others = others.map(|peer| plain(&peer.member.name));
+    for name in status.twin.then(|| "this device".to_owned()).into_iter().chain(others) {
+        let said = words(
+            format!("two copies of the data of {name} are in use at once"),
+            "What both write of tags, collections and notes is kept. Of their files, the other \
+             devices see those of one of the two, in turns.",
+            "on one of the two: driftless down, move its directory away, and driftless join with a \
+             new ticket, so that it is a device of its own",
+        );
+        report.find("copies", Severity::Error, said);
+    }
+    if !report.has("copies") {
+        report.pass("copies", "no device seems to be there twice");
+    }
+}
+
 /// The program's, the format's and SQLite's.
 pub(super) fn versions(library: &Library, report: &mut Report) {
     let format =

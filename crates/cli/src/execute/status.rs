@@ -55,6 +55,7 @@ fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
         counts: status.counts.iter().cloned().collect(),
         quarantined: status.quarantined,
         conflicts: status.conflicts,
+        twin: status.twin,
         sizes: SizesReport { files: status.sizes.iter().cloned().collect(), ..Default::default() },
     }
 }
@@ -121,6 +122,7 @@ fn peer(peer: &PeerStatus) -> PeerState {
         met: peer.met,
         evicted: peer.member.evicted,
         paused: peer.paused,
+        twin: peer.twin,
         route: peer.route.clone(),
         last_seen: peer.last_seen_ms.map(text::time),
         last_failure: peer.last_failure.clone(),

@@ -17,6 +17,11 @@ pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
     for words in off.take(NAMED) {
         text.push_str(&format!("; {words}"));
     }
+    let twins = status.peers.iter().filter(|peer| peer.twin).map(|peer| plain(&peer.member.name));
+    let here = status.twin.then(|| "this device".to_owned());
+    for name in here.into_iter().chain(twins).take(NAMED) {
+        text.push_str(&format!("; two copies of the data of {name} are in use (driftless doctor)"));
+    }
     if status.conflicts > 0 {
         let open = plural(status.conflicts, "conflict is", "conflicts are");
         text.push_str(&format!("; {open} open (driftless conflicts)"));

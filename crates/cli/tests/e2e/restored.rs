@@ -120,12 +120,54 @@ fn a_copy_that_is_brought_back_with_everything_shows_when_others_are_met() {
     one.down();
     copy(&place(&world, "copy"), &one.dir);
     copy(&place(&world, "state copy"), &state);
+    // As after a boot, which leaves nothing there.
+    for (guard, _) in guard_files(&world.path().join("run/driftless")) {
+        std::fs::remove_file(guard).unwrap();
+    }
     assert_eq!(one.run(&["tag", "ls"]).stderr, "", "nothing tells");
     one.up();
     until("it has its own changes back", || (with(&one, "before") == 50).then_some(()));
     fifty(&one, "after");
     assert_nothing_lost(&one, &two);
     two.down();
+}
+
+/// The same, and it writes before it meets anybody, as a machine may that was put back as a whole. Only
+/// that it has booted tells that it may have been.
+#[test]
+fn a_machine_that_is_put_back_with_everything_writes_before_it_meets_others() {
+    let world = World::new();
+    let [mut one, mut two] = two(&world);
+    one.down();
+    let places = ["state/driftless", "run/driftless"].map(|dir| world.path().join(dir));
+    copy(&one.dir, &place(&world, "copy"));
+    let guards = places.map(|place| guard_files(&place)).concat();
+    one.up();
+    fifty(&one, "before");
+    one.sync();
+    one.down();
+    two.down();
+    copy(&place(&world, "copy"), &one.dir);
+    for (path, bytes) in &guards {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let db = driftless::rusqlite::Connection::open(one.dir.join("library.db")).unwrap();
+    let other =
+        "UPDATE _local SET value = x'00' WHERE space = 'guard' AND key = CAST('boot' AS BLOB)";
+    assert_eq!(db.execute(other, []).unwrap(), 1);
+    drop(db);
+    assert_eq!(one.run(&["tag", "ls"]).stderr, "", "nothing else tells");
+    fifty(&one, "after");
+    one.up();
+    two.up();
+    assert_nothing_lost(&one, &two);
+}
+
+/// The guards in a directory, and what they say.
+fn guard_files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let guards = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path().join("guard"));
+    let guards = guards.filter(|path| path.exists());
+    guards.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect()
 }
 
 #[test]
@@ -143,6 +185,17 @@ fn two_copies_of_a_device_that_both_write_lose_nothing() {
     until("what both wrote is with the other device", || {
         (with(&two, "before") == 50 && with(&two, "after") == 50).then_some(())
     });
+    // Everybody who has seen both says so, and what to do.
+    for device in [&one, &two, &clone] {
+        let name = if device.name == "two" { "one" } else { "this device" };
+        let words = format!("two copies of the data of {name} are in use");
+        until(&words, || {
+            let status = device.ok(&["status"]);
+            status["verdict"].as_str().unwrap().contains(&words).then_some(())
+        });
+        let outcome = device.run(&["doctor"]);
+        assert!(outcome.stdout.contains("driftless join with a new ticket"), "{}", outcome.stdout);
+    }
 }
 
 #[test]

@@ -51,9 +51,12 @@ impl Engine {
         }
         peer.compare_at.get_or_insert(compare_at);
         let State { shared, owned } = peer.known.clone();
+        let known = shared.clone();
         store.set_acknowledged(id, Acked { shared, owned, heard_ms: now.wall_ms })?;
         self.prune_soon(now);
+        self.note_lives(&state.owned, now);
         self.meet_own_lanes(store, state, now)?;
+        self.settle_doubt(store, &known);
         self.event(Event::PeerState { peer: id });
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Engine {
         now: Now,
     ) -> std::result::Result<LocalTx, ClockExhausted> {
         let hlc = self.clock.tick(now.wall_ms)?;
-        let origin = self.shared_origin();
+        let origin = Origin::shared(self.identity.device, self.next_shared_epoch());
         let mut vector = store.vector().clone();
         let seq = vector.seq(&origin) + 1;
         vector.set(origin, crate::version::Head { seq, hash: [0; 32] });
@@ -99,6 +99,9 @@ impl Engine {
         store.set_clock(self.clock.last()).map_err(WriteError::Store)?;
         if !changes.is_empty() {
             let origin = tx.dot.origin;
+            if origin.epoch != self.identity.shared_epoch {
+                self.renew_shared(store, origin.epoch).map_err(WriteError::Store)?;
+            }
             let mut needs = store.vector().grown_since(&self.needs_base);
             needs = needs.iter().filter(|(o, _)| **o != origin).map(|(o, h)| (*o, *h)).collect();
             let draft = Draft {

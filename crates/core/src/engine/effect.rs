@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::Doubt;
 use crate::id::{DeviceId, Origin, Seq};
 use crate::message::Message;
 use crate::schema::ModelId;
@@ -90,6 +91,14 @@ pub enum Event {
     Renewed,
     /// The owned lane of this device lives on under a new epoch.
     Restated,
+    /// Two copies of a device's data are in use at once, as far as can be told.
+    Twin {
+        /// Which device.
+        device: DeviceId,
+    },
+    /// A peer was met that says how far this device's own lanes have gone: what is in doubt of them
+    /// still.
+    InDoubt(Option<Doubt>),
     /// A transfer of an owned lane came to its end: the lane is exact.
     LaneExact {
         /// Whose lane.

@@ -73,6 +73,7 @@ impl Engine {
         if missed {
             self.say_hello(store, id, now);
         }
+        self.meet_in_doubt(store, &hello.state, now)?;
         self.learn(store, id, &hello.state, now)
     }
 

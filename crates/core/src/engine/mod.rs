@@ -41,6 +41,7 @@ mod reconcile;
 mod refused;
 mod serve;
 mod session;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use bytes::Bytes;
 pub use commit::{Committed, LocalTx};
 pub use effect::{Effect, Event};
 pub use input::{Input, Now};
+pub use own::Doubt;
 pub use phase::Phase;
 pub use refused::WriteError;
 
@@ -66,6 +68,7 @@ use compare::Reconcile;
 use peer::Peer;
 use pin::Pin;
 use session::Fetch;
+use twins::Twins;
 
 /// How an engine behaves. Times in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
@@ -109,6 +112,8 @@ pub struct Config {
     pub buckets: usize,
     /// How many peers may compare with this replica at once.
     pub pins: usize,
+    /// How long this device's owned lane is left alone once it was restated above a life that was met.
+    pub restate_ms: u64,
 }
 
 impl Default for Config {
@@ -133,6 +138,7 @@ impl Default for Config {
             fine_rows: 32,
             buckets: 64,
             pins: 4,
+            restate_ms: 10 * 60_000,
         }
     }
 }
@@ -193,6 +199,10 @@ pub struct Engine {
     effects: Vec<Effect>,
     next_id: u64,
     random: u64,
+    /// Devices that may be there twice.
+    twins: Twins,
+    /// What of the own lanes is not certain to be all that was written.
+    doubt: Option<own::Doubted>,
 }
 
 impl Engine {
@@ -228,6 +238,8 @@ impl Engine {
             effects: Vec::new(),
             next_id: 1,
             random: seed,
+            twins: Twins::default(),
+            doubt: None,
         };
         engine.open_own_lanes(store)?;
         Ok(engine)

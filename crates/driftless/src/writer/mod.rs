@@ -26,7 +26,7 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::broadcast;
 
 use crate::events::Change;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
 use crate::neighbourhood::Neighbourhood;
@@ -45,6 +45,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 const MAX_UNLOGGED: u64 = 1_000;
 /// How often it is looked what of the history is too old.
 const HISTORY_EVERY: Duration = Duration::from_secs(3_600);
+/// How long it is said that two copies of a device are in use, after the last sign of it.
+const TWIN_MS: u64 = 30 * 60_000;
 /// How long the peer log may wait for a quiet moment.
 const LOG_DELAY: Duration = Duration::from_millis(200);
 
@@ -113,6 +115,8 @@ pub(crate) struct Writer {
     history_due: Instant,
     /// When housework that failed may be tried again.
     sweep_after: Option<Instant>,
+    /// Devices of which two copies seem to be in use, and when that was seen last, Unix milliseconds.
+    twins: BTreeMap<DeviceId, u64>,
 }
 
 /// What is known of a peer's latest connection.
@@ -175,6 +179,7 @@ impl Writer {
             log_due: None,
             history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
+            twins: BTreeMap::new(),
         };
         writer.offer_certificates();
         writer.refresh_members();
@@ -264,6 +269,12 @@ impl Writer {
             tracing::warn!(%error, "the peer log cannot be written yet; it only takes room");
         }
         self.store.give_all_back();
+    }
+
+    /// Whether two copies of a device seem to be in use.
+    pub(crate) fn is_twin(&self, device: &DeviceId) -> bool {
+        let since = time::now().wall_ms.saturating_sub(TWIN_MS);
+        self.twins.get(device).is_some_and(|seen| *seen >= since)
     }
 
     /// How long nothing has to be done by itself.
@@ -378,6 +389,12 @@ impl Writer {
             tracing::error!(%error, "rolling back failed as well");
         }
         self.engine.rolled_back(&self.store);
+        match guard::doubted(&self.store) {
+            Ok(doubt) => doubt.into_iter().for_each(|doubt| self.engine.doubt(doubt)),
+            Err(error) => {
+                tracing::error!(%error, "whether the own lanes are in doubt is not known")
+            }
+        }
         match members::load(&self.store) {
             Ok(roster) => self.roster = roster,
             Err(error) => tracing::error!(%error, "the certificates cannot be read"),
@@ -438,12 +455,24 @@ impl Writer {
                 tracing::info!(%peer, records, dropped, mended, "everything that the peer had is here");
             }
             Event::Fork { origin, seq, peer } => {
+                self.twins.insert(origin.device, time::now().wall_ms);
                 tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");
             }
             Event::Renewed => {
-                tracing::warn!(
-                    "this copy was older than what this device has written: it goes on under a new epoch"
-                );
+                tracing::warn!("this device goes on under a new epoch of its shared lane");
+            }
+            Event::Twin { device } => {
+                self.twins.insert(*device, time::now().wall_ms);
+                tracing::error!(%device, "two copies of this device's data are in use");
+            }
+            Event::InDoubt(doubt) => {
+                let doubt = *doubt;
+                self.later(move |writer| {
+                    if let Err(error) = guard::note_doubt(&mut writer.store, doubt) {
+                        // It is told again at the next start.
+                        tracing::warn!(%error, "what was in doubt stays noted as such");
+                    }
+                });
             }
             _ => tracing::debug!(?event),
         }

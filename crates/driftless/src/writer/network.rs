@@ -33,6 +33,11 @@ impl Writer {
                 self.take(Input::Connected(peer), now);
                 self.choose_links_anew();
             }
+            NetEvent::Elsewhere { peer } => {
+                tracing::error!(%peer, "another copy of this device's data is connected with a peer");
+                let here = self.store.identity().device;
+                self.twins.insert(here, now.wall_ms);
+            }
             NetEvent::Disconnected { peer, conn, reason } => {
                 let meeting = self.meetings.entry(peer).or_default();
                 if meeting.conn == Some(conn) {

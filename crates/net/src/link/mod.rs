@@ -104,7 +104,7 @@ pub(crate) async fn run(link: Arc<Link>, candidate: Candidate, shared: Arc<Share
         class: Class::Live,
         link: link.clone(),
         stats: shared.stats(&link.peer),
-        shared,
+        shared: shared.clone(),
         flow: Arc::default(),
     };
     let bulk_side = Side { class: Class::Bulk, ..live_side.clone() };
@@ -121,7 +121,11 @@ pub(crate) async fn run(link: Arc<Link>, candidate: Candidate, shared: Arc<Share
         Some(ended) = tasks.join_next() => close_after(&link, &conn, ended),
     }
     tasks.shutdown().await;
-    link.reason(&conn.closed().await)
+    let error = conn.closed().await;
+    if Close::Elsewhere.is_in(&error) {
+        shared.emit(crate::NetEvent::Elsewhere { peer: link.peer });
+    }
+    link.reason(&error)
 }
 
 /// A task of a link, as seen by itself.

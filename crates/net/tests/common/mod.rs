@@ -40,6 +40,7 @@ pub(crate) fn loopback() -> SocketAddr {
 #[derive(Clone)]
 pub(crate) enum Seen {
     Up { peer: DeviceId, conn: u64 },
+    Elsewhere { peer: DeviceId },
     Down { peer: DeviceId, conn: u64, reason: String },
     Frame { peer: DeviceId, conn: u64, class: Class, bytes: Bytes },
     Writable { class: Class },
@@ -49,6 +50,7 @@ impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { peer, conn } => write!(f, "up {peer:?} #{conn}"),
+            Self::Elsewhere { peer } => write!(f, "elsewhere, says {peer:?}"),
             Self::Down { peer, conn, reason } => write!(f, "down {peer:?} #{conn} {reason}"),
             Self::Frame { peer, conn, class, bytes } => {
                 write!(f, "{class:?} of {} from {peer:?} #{conn}", bytes.len())
@@ -76,6 +78,7 @@ impl Log {
     fn take(&self, event: NetEvent) {
         let seen = match event {
             NetEvent::Connected { peer, conn, .. } => Seen::Up { peer, conn },
+            NetEvent::Elsewhere { peer } => Seen::Elsewhere { peer },
             NetEvent::Disconnected { peer, conn, reason } => Seen::Down { peer, conn, reason },
             NetEvent::Frame { peer, conn, class, bytes, permit } => {
                 if self.slow.load(Ordering::SeqCst) {
@@ -172,7 +175,7 @@ impl Log {
                 Seen::Frame { peer, conn, .. } => {
                     assert_eq!(up.get(&peer), Some(&conn), "{:?}", self.seen());
                 }
-                Seen::Writable { .. } => {}
+                Seen::Writable { .. } | Seen::Elsewhere { .. } => {}
             }
         }
     }
