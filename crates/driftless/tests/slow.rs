@@ -117,6 +117,7 @@ impl Idler {
         let sink = Arc::new(move |event| {
             let mut seen = log.lock().unwrap();
             match event {
+                NetEvent::Elsewhere { .. } => {}
                 NetEvent::Disconnected { reason, .. } => seen.ends.push(reason),
                 NetEvent::Frame { bytes, permit, .. } => {
                     seen.frames.push(bytes);
