@@ -28,6 +28,8 @@ pub const MAX_TEXT_BYTES: usize = 1_024;
 pub const MAX_CERTS: usize = 4_096;
 /// Buckets in one answer of a reconcile.
 pub const MAX_BUCKETS: usize = 1_024;
+/// Keys in one `Recall` message.
+pub const MAX_RECALLED: usize = 256;
 /// Greatest seq: more than a device writes in a hundred thousand years at a million a second, and
 /// sums of a few of them are still numbers that every store can keep.
 pub const MAX_SEQ: u64 = 1 << 61;

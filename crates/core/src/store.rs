@@ -5,7 +5,7 @@
 //! the store's affair. [`crate::mem::MemStore`] is the reference implementation, the crate
 //! `driftless-store` is the one on SQLite; one conformance suite holds both to the same behaviour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -113,6 +113,62 @@ pub struct RecordPage {
     pub records: Vec<(RecordKey, Record)>,
     /// Up to where these are all; what `KeyRange::upto` of the question was if nothing is left out.
     pub upto: Option<RecordKey>,
+}
+
+/// A record's model and key.
+pub type Place = (ModelId, RecordKey);
+
+/// What is missing of a state that is otherwise what its vector says: records and rows that were
+/// damaged, were taken out, and have not come back yet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Missing {
+    /// Shared records.
+    pub shared: BTreeSet<Place>,
+    /// Rows of exact owned lanes, with the seq that each had as far as it could be read, else 0.
+    pub owned: BTreeMap<DeviceId, BTreeMap<Place, Seq>>,
+}
+
+impl Missing {
+    /// Whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.shared.is_empty() && self.owned.is_empty()
+    }
+
+    /// How many records and rows are missing.
+    pub fn len(&self) -> usize {
+        self.shared.len() + self.owned.values().map(BTreeMap::len).sum::<usize>()
+    }
+
+    /// Whether this shared record is missing.
+    pub fn has_record(&self, model: ModelId, key: &RecordKey) -> bool {
+        !self.shared.is_empty() && self.shared.contains(&(model, key.clone()))
+    }
+
+    /// Whether rows of a device's lane are missing.
+    pub fn has_rows_of(&self, device: &DeviceId) -> bool {
+        self.owned.contains_key(device)
+    }
+
+    /// A row is not missing any more. Whether it was.
+    pub fn forget_row(&mut self, device: &DeviceId, place: &Place) -> bool {
+        let Some(rows) = self.owned.get_mut(device) else { return false };
+        let was = rows.remove(place).is_some();
+        if rows.is_empty() {
+            self.owned.remove(device);
+        }
+        was
+    }
+}
+
+/// The row that an exact lane has under a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldRow {
+    /// Its model.
+    pub model: ModelId,
+    /// Its key.
+    pub key: RecordKey,
+    /// Its seq and its values that are not null, in the order of fields; `None` if there is no row.
+    pub row: Option<(Seq, Vec<(FieldId, Value)>)>,
 }
 
 /// Storage as the engine sees it. All methods may fail with the store's own error, after which the
@@ -299,6 +355,30 @@ pub trait Store {
     ) -> Result<Vec<(ModelId, RecordKey, Record)>, Self::Error>;
     /// Forgets what is kept in the mirror.
     fn clear_mirror(&mut self) -> Result<(), Self::Error>;
+    // What was damaged: it is taken out by whoever found it, and put back by the engine.
+
+    /// What is missing here.
+    fn missing(&self) -> &Missing;
+    /// Puts a missing shared record back, as it is at the vector that is held; an empty one says that
+    /// there is none. It is not missing any more.
+    fn mend_record(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), Self::Error>;
+    /// Puts a missing row of an exact lane back, as it is at the head that is held, or forgets that it
+    /// is missing if there is none.
+    fn mend_row(&mut self, device: &DeviceId, row: &HeldRow) -> Result<(), Self::Error>;
+    /// The rows that an exact lane has under these keys, in their order: all of them, or the first
+    /// ones if they are more than about `max_bytes`, at least one.
+    fn rows_of(
+        &mut self,
+        device: &DeviceId,
+        keys: &[Place],
+        max_bytes: usize,
+    ) -> Result<Vec<HeldRow>, Self::Error>;
+
     /// Takes over every head of `vector` that is further than ours. Its change sets are not logged
     /// here, so the floor rises to it.
     fn adopt(&mut self, vector: &Vector) -> Result<(), Self::Error>;

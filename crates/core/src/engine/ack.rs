@@ -34,6 +34,7 @@ impl Engine {
         for (device, head) in state.owned.iter() {
             if peer.known.owned.head(device).is_none_or(|old| old < *head) {
                 peer.known.owned.set(*device, *head);
+                peer.lacks.retain(|(of, _)| of != device);
             }
             if peer.told.owned.head(device).is_none_or(|told| told < *head) {
                 peer.follows.remove(device);
@@ -76,6 +77,9 @@ impl Engine {
 
     /// Digests are compared once after each change, when both sides hold the same.
     pub(super) fn compare_if_equal<S: Store>(&mut self, store: &S, id: DeviceId) {
+        if !store.missing().is_empty() {
+            return;
+        }
         let mine = self.state(store);
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.ready) else { return };
         if same(&peer.known, &mine) && peer.compared.as_ref() != Some(&mine) {
@@ -85,7 +89,7 @@ impl Engine {
     }
 
     pub(super) fn send_digests<S: Store>(&mut self, store: &S, id: DeviceId, ask: bool) {
-        if self.is_ready(&id) {
+        if self.is_ready(&id) && store.missing().is_empty() {
             let report = DigestReport {
                 ask,
                 state: self.state(store).hash(),
@@ -99,7 +103,7 @@ impl Engine {
         if report.ask {
             self.send_digests(store, id, false);
         }
-        if report.state != self.state(store).hash() {
+        if !store.missing().is_empty() || report.state != self.state(store).hash() {
             return self.event(Event::NotComparable { peer: id });
         }
         let differ = differing(store.digests(), &report.digests);

@@ -127,6 +127,11 @@ impl Engine {
         }
         let dot = set.dot();
         for change in &changes {
+            self.changed[0].insert(change.model);
+            if store.missing().has_record(change.model, &change.key) {
+                // It is in the log, from which it is merged when the record is back (`recall`).
+                continue;
+            }
             let mut record = store.record(change.model, &change.key)?;
             self.mirror_before(store, change.model, &change.key, &record)?;
             let old = merge::overwritten(&record, &change.op, store.keeps_older_than(header.hlc));
@@ -139,7 +144,6 @@ impl Engine {
             if !old.is_empty() {
                 store.keep_overwritten(change.model, &change.key, &old, dot)?;
             }
-            self.changed[0].insert(change.model);
         }
         store.append(set)?;
         if self.clock.absorb(header.hlc, now.wall_ms) {

@@ -154,7 +154,7 @@ impl LocalTx {
         fields: Vec<(FieldId, Value)>,
     ) -> Result<(), S> {
         let descriptor = of_kind(schema, id, ModelKind::Shared)?;
-        if store.record(id, key).map_err(WriteError::Store)?.is_alive() {
+        if seen(store, id, key)?.is_alive() {
             return Err(WriteError::Exists { model: descriptor.name.clone(), key: key.clone() });
         }
         let fields = canonical(descriptor, fields)?;
@@ -216,7 +216,7 @@ impl LocalTx {
         sense: Sense,
     ) -> Result<(), S> {
         let descriptor = of_kind(schema, id, ModelKind::Shared)?;
-        let record = store.record(id, key).map_err(WriteError::Store)?;
+        let record = seen(store, id, key)?;
         if !record.is_alive() {
             return Err(WriteError::NotFound { model: descriptor.name.clone(), key: key.clone() });
         }
@@ -256,7 +256,7 @@ impl LocalTx {
         if counter.rule != MergeRule::Counter {
             return Err(WriteError::NotACounter { model: model(), field: counter.name.clone() });
         }
-        let record = store.record(id, key).map_err(WriteError::Store)?;
+        let record = seen(store, id, key)?;
         let shown = record.shown(field, MergeRule::Counter);
         let total = if let Value::Int(total) = shown { total } else { 0 };
         let overflow =
@@ -278,7 +278,7 @@ impl LocalTx {
         if !descriptor.kind.is_shared() {
             return Err(wrong_kind(descriptor));
         }
-        if !store.record(id, key).map_err(WriteError::Store)?.is_alive() {
+        if !seen(store, id, key)?.is_alive() {
             return Ok(false);
         }
         let touched = self.touch(store, id, key)?;
@@ -333,7 +333,7 @@ impl LocalTx {
         let place = (id, key.clone());
         self.models.insert(id);
         if !self.touched.contains_key(&place) {
-            let base = store.record(id, key).map_err(WriteError::Store)?;
+            let base = seen(store, id, key)?;
             let fresh = Touched { base, created: false, ended: false, writes: BTreeMap::new() };
             self.touched.insert(place.clone(), fresh);
         }
@@ -388,6 +388,13 @@ impl LocalTx {
 enum Sense {
     Merge,
     PutBack,
+
+/// The record that a write sees. One that is missing cannot be seen, so it cannot be written either.
+fn seen<S: Store>(store: &mut S, id: ModelId, key: &RecordKey) -> Result<Record, S> {
+    if store.missing().has_record(id, key) {
+        return Err(WriteError::Missing { key: key.clone() });
+    }
+    store.record(id, key).map_err(WriteError::Store)
 }
 
 /// What is written so that `value` shows; `None` if it shows already.

@@ -132,4 +132,18 @@ pub enum Event {
         /// With whom.
         peer: DeviceId,
     },
+    /// Records and rows were found to be damaged, and are missing until they come back.
+    Damaged {
+        /// How many.
+        records: u64,
+    },
+    /// Some of them are back.
+    Mended {
+        /// From whom; this device if from its own log.
+        peer: DeviceId,
+        /// How many.
+        records: u64,
+        /// How many are still missing.
+        left: u64,
+    },
 }

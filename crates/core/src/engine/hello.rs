@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::peer::Peer;
 use super::{Engine, Event, Now};
 use crate::id::DeviceId;
-use crate::message::{Hello, Message};
+use crate::message::{ANSWERS_RECALL, Hello, Message};
 use crate::store::Store;
 
 impl Engine {
@@ -25,6 +25,7 @@ impl Engine {
         self.abandon_reconcile_with(id);
         self.peers.remove(&id);
         self.fetches.retain(|_, fetch| fetch.peer != id);
+        self.recall = self.recall.take().filter(|recall| recall.peer != id);
     }
 
     fn say_hello<S: Store>(&mut self, store: &S, id: DeviceId, now: Now) {
@@ -33,7 +34,7 @@ impl Engine {
         peer.told = state.clone();
         peer.refresh_at = now.steady_ms.saturating_add(self.config.refresh_ms);
         let hello = Hello {
-            features: 0,
+            features: ANSWERS_RECALL,
             schema: self.schema.hash(),
             clock_ms: now.wall_ms,
             hlc: self.clock.last(),
@@ -57,6 +58,7 @@ impl Engine {
         let origin = super::Origin::shared(self.identity.device, self.identity.shared_epoch);
         let missed = peer.ready && !hello.heard;
         peer.ready = true;
+        peer.features = hello.features;
         peer.sent = hello.state.shared.seq(&origin);
         peer.in_flight.clear();
         peer.resend_at = None;

@@ -49,6 +49,12 @@ impl Engine {
             Message::Answer { session, turn, answer } => {
                 self.on_reconcile_answer(store, id, (session, turn), answer, now)?;
             }
+            Message::Recall { id: recall, of, keys } => {
+                self.on_recall(store, id, (recall, of), &keys)?;
+            }
+            Message::Recalled { id: recall, of, held } => {
+                self.on_recalled(store, id, (recall, of), held, now)?;
+            }
             Message::Digest(report) => self.on_digest(store, id, &report),
         }
         Ok(())

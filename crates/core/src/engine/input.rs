@@ -26,6 +26,9 @@ pub enum Input {
     /// What is held here may be older than what this device has written and told others: both its
     /// lanes go on under new epochs, so that no seq is used twice.
     Renew,
+    /// So many records and rows were found to be damaged and were taken out: they are missing in the
+    /// store.
+    Damaged(u64),
     /// A deadline of [`super::Engine::next_deadline`] has passed.
     Tick,
     /// Asks peers for their whole state; each answer is an [`super::Event::Answered`].

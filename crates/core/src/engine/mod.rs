@@ -37,6 +37,7 @@ mod peer;
 mod phase;
 mod pin;
 mod prune;
+mod recall;
 mod reconcile;
 mod refused;
 mod serve;
@@ -67,6 +68,7 @@ use catchup::Want;
 use compare::Reconcile;
 use peer::Peer;
 use pin::Pin;
+use recall::Recall;
 use session::Fetch;
 use twins::Twins;
 
@@ -183,6 +185,10 @@ pub struct Engine {
     reconcile: Option<Reconcile>,
     /// When the next one may begin, after one that came to nothing.
     reconcile_at: Option<u64>,
+    /// What is asked for as it is missing here.
+    recall: Option<Recall>,
+    /// Whether missing records were looked for in the log.
+    log_tried: bool,
     /// Peers that compare theirs with ours.
     pins: BTreeMap<DeviceId, Pin>,
     /// The members that nothing is pruned without, and since when each is one; unknown at first.
@@ -228,6 +234,8 @@ impl Engine {
             wanted: BTreeMap::new(),
             reconcile: None,
             reconcile_at: None,
+            recall: None,
+            log_tried: false,
             pins: BTreeMap::new(),
             members: None,
             ring: Vec::new(),
@@ -280,6 +288,10 @@ impl Engine {
             Input::Members(members) => self.on_members(members),
             Input::Prune => self.prune(store, now)?,
             Input::Renew => self.renew(store, now)?,
+            Input::Damaged(records) => {
+                self.log_tried = false;
+                self.on_damaged(store, records);
+            }
             Input::Tick => self.on_tick(store, now)?,
             Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),
             Input::Verify(peer) => self.send_digests(store, peer, true),
@@ -297,6 +309,7 @@ impl Engine {
         self.unpin_gone(store, now);
         self.pull_missing(store, now);
         self.reconcile_missing(store, now)?;
+        self.recall_missing(store, now)?;
         self.fetch_missing(store, now)?;
         for (models, local) in std::mem::take(&mut self.changed).into_iter().zip([false, true]) {
             if !models.is_empty() {
@@ -325,6 +338,7 @@ impl Engine {
         self.uncovered.clear();
         self.wanted.clear();
         self.reconcile = None;
+        self.recall = None;
         self.changed = Default::default();
         self.effects.clear();
     }
@@ -338,7 +352,9 @@ impl Engine {
         let waits = graces.chain(uncovered).filter(|at| *at > self.flushed_at);
         let pins = self.pins.values().map(|pin| pin.until);
         let reconcile = self.reconcile.iter().map(|reconcile| reconcile.deadline);
-        let others = pins.chain(reconcile).chain(self.reconcile_at).chain(self.prune_at);
+        let recall = self.recall.iter().map(|recall| recall.deadline);
+        let others =
+            pins.chain(reconcile).chain(recall).chain(self.reconcile_at).chain(self.prune_at);
         let now = self.pending.is_blocked_by_budget().then_some(0);
         peers.chain(fetches).chain(waits).chain(others).chain(now).min()
     }
@@ -353,9 +369,16 @@ impl Engine {
         self.peers.get(peer).filter(|peer| peer.ready).map(|peer| &peer.known)
     }
 
-    /// What this device holds, durable and exact.
+    /// What this device holds, durable and exact: of the shared lanes all change sets, though records
+    /// may be missing; owned lanes without those of which rows are missing.
     pub fn state<S: Store>(&self, store: &S) -> State {
-        State { shared: store.vector().clone(), owned: store.owned_vector() }
+        let mut owned = store.owned_vector();
+        if !store.missing().owned.is_empty() {
+            let whole =
+                |(device, _): &(&DeviceId, &OwnedHead)| !store.missing().has_rows_of(device);
+            owned = owned.iter().filter(whole).map(|(device, head)| (*device, *head)).collect();
+        }
+        State { shared: store.vector().clone(), owned }
     }
 
     /// How far a peer is, from what it said on this connection or else acknowledged before.

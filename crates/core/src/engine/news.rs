@@ -18,7 +18,7 @@ impl Engine {
     /// Tells every peer what grew since it was told last, if that cannot wait any more. What it will
     /// see from our own change sets is left out.
     pub(super) fn tell_news<S: Store>(&mut self, store: &S, now: Now) {
-        let (shared, owned) = (store.vector(), store.owned_vector());
+        let (shared, owned) = (store.vector(), self.state(store).owned);
         let waits_until = now.steady_ms.saturating_add(self.config.news_ms);
         let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
         let mut news = Vec::new();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::{DeviceId, Origin, Seq};
 use crate::message::State;
 use crate::page::Cursor;
+use crate::store::Place;
 use crate::version::{Life, OwnedHead, Vector};
 
 /// A transfer of an owned lane that this device serves.
@@ -76,6 +77,12 @@ pub(super) struct Peer {
     pub(super) lane_differs: bool,
     /// The head of its own lane at which that was done last.
     pub(super) lane_mended: Option<OwnedHead>,
+    /// What it can do beyond the first version, as its `Hello` said.
+    pub(super) features: u64,
+    /// What of which lane it was asked for in vain, since that lane grew there.
+    pub(super) lacks: BTreeSet<(DeviceId, Place)>,
+    /// Before when it is not asked again for what is missing here.
+    pub(super) recall_at: Option<u64>,
     /// When to compare digests.
     pub(super) compare_at: Option<u64>,
     /// The state at which digests were compared last.
@@ -94,7 +101,7 @@ impl Peer {
         let refresh = self.ready.then_some(self.refresh_at);
         let pulling = self.pulling.as_ref().map(|pulling| pulling.deadline);
         let news = self.news_at.filter(|_| self.ready);
-        let others = [pulling, self.resend_at, self.compare_at];
+        let others = [pulling, self.resend_at, self.compare_at, self.recall_at];
         [hello, refresh, news].into_iter().chain(others).flatten().min()
     }
 }

@@ -34,6 +34,7 @@ impl Engine {
         now: Now,
     ) -> Result<(), S::Error> {
         let answer = match ask {
+            Ask::Pin if !store.missing().shared.is_empty() => Answer::Lapsed,
             Ask::Pin => self.pin_for(store, id, session, now)?,
             Ask::End => {
                 if self.pins.get(&id).is_some_and(|pin| pin.session == session) {

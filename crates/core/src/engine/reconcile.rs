@@ -304,6 +304,10 @@ impl Engine {
             let Some((model, key, _)) = page.last() else { return Ok((records, dropped)) };
             last = Some((*model, key.clone()));
             for (model, key, other) in page {
+                // What is missing here was not lost there; it is brought back by itself (`recall`).
+                if store.missing().has_record(model, &key) {
+                    continue;
+                }
                 let before = store.record(model, &key)?;
                 let mut record = before.clone();
                 let lost = merge::join(&mut record, &other, covers, absence);
@@ -324,7 +328,7 @@ impl Engine {
 }
 
 /// A stream of which two vectors have different change sets at the same seq.
-fn forked(ours: &Vector, theirs: &Vector) -> Option<(Origin, Seq)> {
+pub(super) fn forked(ours: &Vector, theirs: &Vector) -> Option<(Origin, Seq)> {
     let differs = |(origin, head): (&Origin, &Head)| {
         let other = theirs.head(origin)?;
         (other.seq == head.seq && other.hash != head.hash).then_some((*origin, head.seq))

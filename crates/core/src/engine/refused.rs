@@ -78,6 +78,12 @@ pub enum WriteError<E> {
     /// The transaction writes more than one change set can hold, or a row more than a page.
     #[error("too much is written at once: {0}")]
     TooLarge(#[source] CodecError),
+    /// The record was damaged on this device, and is not back yet.
+    #[error("the record {key} was damaged on this device and is not back from the others yet")]
+    Missing {
+        /// The key.
+        key: RecordKey,
+    },
     /// The clock is at its end.
     #[error(transparent)]
     Clock(#[from] ClockExhausted),

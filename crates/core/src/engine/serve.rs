@@ -22,6 +22,9 @@ impl Engine {
             self.restate_if_met(store, met, now)?;
         }
         let lane = store.lane(&device).cloned().unwrap_or_default();
+        if store.missing().has_rows_of(&device) {
+            return Ok(());
+        }
         let plan = lane.exact.and_then(|exact| plan(&lane, exact, &pull).map(|plan| (exact, plan)));
         let Some((exact, serving)) = plan else {
             let beyond = |session: &&Session| lane.exact.is_none_or(|exact| session.goal() > exact);
@@ -55,7 +58,7 @@ impl Engine {
                 return Ok(());
             }
             let lane = store.lane(&device).cloned().unwrap_or_default();
-            let Some(exact) = lane.exact else { return Ok(()) };
+            let Some(exact) = Self::servable(store, &device) else { return Ok(()) };
             let serving = still_right(serving, &lane, exact);
             self.serve_page(store, id, device, exact, serving)?;
         }

@@ -4,6 +4,7 @@
 //! "crash" is [`MemStore::rollback`].
 
 mod compare;
+mod damage;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::page::Cursor;
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
 use crate::store::{
-    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
+    RowPage, Session, Store,
 };
 use crate::value::Value;
 use crate::version::{Head, OwnedHead, OwnedVector, Vector};
@@ -56,6 +58,8 @@ struct Inner {
     floors: Floors,
     /// What a reconcile has brought; empty records say that the peer has none.
     mirror: BTreeMap<Key, Arc<Record>>,
+    /// What was damaged, and is not back.
+    missing: Missing,
 }
 
 /// A store in memory. Without [`MemStore::commit`] nothing is durable.
@@ -161,6 +165,7 @@ impl MemStore {
         if let Some(sum) = Self::checksum(device, head, &key, &row) {
             digest.add(sum);
         }
+        self.open.missing.forget_row(&device, &key);
         lane.rows.insert(key, row);
     }
 
@@ -299,6 +304,10 @@ impl Store for MemStore {
         let lane = self.lane_mut(device);
         let new_life = lane.state.exact.is_some_and(|old| old.life != head.life);
         if new_life {
+            self.open.missing.owned.remove(&device);
+        }
+        let lane = self.lane_mut(device);
+        if new_life {
             let rows = lane.rows.clone();
             self.clear_rows(device);
             for (key, (_, fields)) in rows {
@@ -365,6 +374,7 @@ impl Store for MemStore {
         let head = OwnedHead { life: session.life, seq: session.target };
         if session.full {
             self.clear_rows(*device);
+            self.open.missing.owned.remove(device);
         }
         for (key, row) in staged {
             self.put_row(*device, head, key, row);
@@ -523,6 +533,35 @@ impl Store for MemStore {
     fn clear_mirror(&mut self) -> Result<(), Infallible> {
         self.open.mirror.clear();
         Ok(())
+    }
+
+    fn missing(&self) -> &Missing {
+        &self.open.missing
+    }
+
+    fn mend_record(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), Infallible> {
+        self.put_record(model, key, record)?;
+        self.open.missing.shared.remove(&(model, key.clone()));
+        Ok(())
+    }
+
+    fn mend_row(&mut self, device: &DeviceId, row: &HeldRow) -> Result<(), Infallible> {
+        self.put_held(device, row);
+        Ok(())
+    }
+
+    fn rows_of(
+        &mut self,
+        device: &DeviceId,
+        keys: &[Place],
+        _max_bytes: usize,
+    ) -> Result<Vec<HeldRow>, Infallible> {
+        Ok(keys.iter().map(|place| self.held(device, place)).collect())
     }
 
     fn adopt(&mut self, vector: &Vector) -> Result<(), Infallible> {

@@ -79,7 +79,7 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Answer, Ask, Changes, DigestReport, Hello, OwnedPull, Page, Refusal, State,
+        Answer, Ask, Changes, DigestReport, Held, Hello, OwnedPull, Page, Refusal, State,
     };
     use super::*;
     use crate::clock::Hlc;
@@ -87,8 +87,9 @@ mod tests {
     use crate::id::{Dot, Epoch, Origin, RecordKey};
     use crate::page::Cursor;
     use crate::record::Record;
-    use crate::schema::ModelId;
-    use crate::store::{Bucket, KeyRange, Pinned, RecordPage, Session};
+    use crate::schema::{FieldId, ModelId};
+    use crate::store::{Bucket, HeldRow, KeyRange, Pinned, RecordPage, Session};
+    use crate::value::Value;
     use crate::version::{Head, Life, OwnedHead, OwnedVector, Vector};
 
     const ME: DeviceId = DeviceId([9; 32]);
@@ -118,6 +119,12 @@ mod tests {
         ];
         let mut record = Record::default();
         record.lives.insert(Dot::new(origin, 1), Hlc(3));
+        let place = (ModelId(1), key.clone());
+        let vector = pinned.vector.clone();
+        let records = vec![(place.clone(), record.clone()), (place.clone(), Record::default())];
+        let fields = vec![(FieldId(1), Value::Int(7)), (FieldId(9), Value::Text("x".into()))];
+        let held = |row| HeldRow { model: ModelId(1), key: key.clone(), row };
+        let rows = vec![held(Some((2, fields))), held(None)];
         let page = RecordPage { records: vec![(key.clone(), record)], upto: None };
         vec![
             Message::Hello(Hello {
@@ -179,6 +186,11 @@ mod tests {
                 answer: Answer::Records { model: ModelId(1), after: Some(key), page },
             },
             Message::Answer { session: 7, turn: 3, answer: Answer::Lapsed },
+            Message::Recall { id: 8, of: None, keys: vec![place.clone()] },
+            Message::Recall { id: 8, of: Some(ME), keys: vec![] },
+            Message::Recalled { id: 8, of: None, held: Held::Nothing },
+            Message::Recalled { id: 8, of: None, held: Held::Records { vector, records } },
+            Message::Recalled { id: 8, of: Some(ME), held: Held::Rows { as_of: head, rows } },
             Message::Unknown { kind: 200 },
         ]
     }

@@ -15,10 +15,12 @@ mod envelope;
 mod pack;
 mod parts;
 mod payload;
+mod recall;
 mod reconcile;
 
 use bytes::Bytes;
 
+pub use recall::{ANSWERS_RECALL, Held};
 pub use reconcile::{Answer, Ask};
 
 use crate::change::ChangeSet;
@@ -26,7 +28,7 @@ use crate::clock::Hlc;
 use crate::digest::Digests;
 use crate::id::{DeviceId, LibraryId, Origin, Seq};
 use crate::page::Cursor;
-use crate::store::Session;
+use crate::store::{Place, Session};
 use crate::version::{Hash, Life, OwnedHead, OwnedVector, Vector};
 
 /// The major version of the protocol, part of the ALPN.
@@ -34,7 +36,7 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// How a replica introduces itself on every connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
-    /// Bits for what the sender can do beyond this version; none are defined yet.
+    /// Bits for what the sender can do beyond the first version: [`ANSWERS_RECALL`].
     pub features: u64,
     /// A hash of its schema; different schemas sync all the same.
     pub schema: Hash,
@@ -216,6 +218,25 @@ pub enum Message {
         /// The answer.
         answer: Answer,
     },
+    /// Asks for what the receiver holds under some keys, as it was damaged at the sender. Only to
+    /// those whose `Hello` says that they answer it.
+    Recall {
+        /// Named again in the answer.
+        id: u64,
+        /// Of whose owned lane; of the shared lanes if of nobody's.
+        of: Option<DeviceId>,
+        /// Models and keys.
+        keys: Vec<Place>,
+    },
+    /// An answer to one.
+    Recalled {
+        /// The question.
+        id: u64,
+        /// The question's lane.
+        of: Option<DeviceId>,
+        /// What is held.
+        held: Held,
+    },
     /// A kind that this version does not know; skipped.
     Unknown {
         /// Its number.
@@ -255,6 +276,8 @@ impl Message {
             Message::Reset { .. } => "reset",
             Message::Ask { .. } => "ask",
             Message::Answer { .. } => "answer",
+            Message::Recall { .. } => "recall",
+            Message::Recalled { .. } => "recalled",
             Message::Unknown { .. } => "unknown",
         }
     }
@@ -263,7 +286,7 @@ impl Message {
     pub fn is_bulk(&self) -> bool {
         let records = |answer: &Answer| matches!(answer, Answer::Records { .. });
         match self {
-            Message::Page(_) => true,
+            Message::Page(_) | Message::Recalled { .. } => true,
             Message::Answer { answer, .. } => records(answer),
             _ => false,
         }
@@ -288,6 +311,8 @@ impl Message {
             Message::Reset { .. } => 15,
             Message::Ask { .. } => 16,
             Message::Answer { .. } => 17,
+            Message::Recall { .. } => 18,
+            Message::Recalled { .. } => 19,
             Message::Unknown { kind } => *kind,
         }
     }

@@ -105,12 +105,12 @@ impl OwnedPull {
     }
 }
 
-fn encode_head(w: &mut Writer, head: &OwnedHead) {
+pub(super) fn encode_head(w: &mut Writer, head: &OwnedHead) {
     head.life.encode(w);
     w.var(head.seq);
 }
 
-fn decode_head(r: &mut Reader<'_>) -> Result<OwnedHead, CodecError> {
+pub(super) fn decode_head(r: &mut Reader<'_>) -> Result<OwnedHead, CodecError> {
     Ok(OwnedHead { life: Life::decode(r)?, seq: r.seq()? })
 }
 

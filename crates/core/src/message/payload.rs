@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Answer, Ask, Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State};
+use super::recall::{decode_of, decode_places, encode_of, encode_places};
+use super::{
+    Answer, Ask, Changes, DigestReport, Held, Hello, Message, OwnedPull, Page, Refusal, State,
+};
 use crate::codec::{CodecError, Reader, Writer};
 use crate::id::DeviceId;
 use crate::limits::{MAX_CERTS, MAX_ORIGINS, MAX_TEXT_BYTES};
@@ -57,6 +60,16 @@ impl Message {
                 w.var(*session);
                 w.var(*turn);
                 answer.encode(w);
+            }
+            Message::Recall { id, of, keys } => {
+                w.var(*id);
+                encode_of(w, of.as_ref());
+                encode_places(w, keys);
+            }
+            Message::Recalled { id, of, held } => {
+                w.var(*id);
+                encode_of(w, of.as_ref());
+                held.encode(w);
             }
             Message::Unknown { .. } => {}
         }
@@ -121,6 +134,14 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
         17 => {
             let (session, turn) = (r.var("a session")?, r.var("a turn")?);
             Message::Answer { session, turn, answer: Answer::decode(r)? }
+        }
+        18 => {
+            let (id, of) = (r.var("a recall's id")?, decode_of(r)?);
+            Message::Recall { id, of, keys: decode_places(r)? }
+        }
+        19 => {
+            let (id, of) = (r.var("a recall's id")?, decode_of(r)?);
+            Message::Recalled { id, of, held: Held::decode(r)? }
         }
         kind => Message::Unknown { kind },
     })

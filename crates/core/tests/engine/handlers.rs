@@ -7,7 +7,7 @@ use driftless_core::digest::Digests;
 use driftless_core::engine::{Event, Input, Phase};
 use driftless_core::id::{Dot, Epoch, Origin};
 use driftless_core::message::{
-    Answer, Ask, Changes, DigestReport, Hello, Message, OwnedPull, Page, Refusal, State,
+    Answer, Ask, Changes, DigestReport, Held, Hello, Message, OwnedPull, Page, Refusal, State,
 };
 use driftless_core::page::{Cursor, PageModel, PageWriter};
 use driftless_core::schema::ModelId;
@@ -42,6 +42,8 @@ fn every_kind() -> Vec<Message> {
         Message::Reset { pull: 0 },
         Message::Ask { session: 1, turn: 0, ask: Ask::Pin },
         Message::Answer { session: 1, turn: 0, answer: Answer::Lapsed },
+        Message::Recall { id: 6, of: None, keys: vec![(NOTE, key("a"))] },
+        Message::Recalled { id: 6, of: None, held: Held::Nothing },
         Message::Ping { token: 4 },
         Message::Pong { token: 4, clock_ms: 5, state },
         Message::Unknown { kind: 200 },

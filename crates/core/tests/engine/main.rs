@@ -4,6 +4,7 @@
 
 mod away;
 mod compare;
+mod damage;
 mod handlers;
 mod lanes;
 mod lost;
