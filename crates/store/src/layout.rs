@@ -44,7 +44,7 @@ pub(crate) struct Statements {
     pub(crate) delete: String,
     /// Key, fields, `{own}` behind the key ?1, up to ?2.
     pub(crate) scan: String,
-    /// Owned: key, seq, fields, `_more` of the lane ?1 behind the seq ?2 and, within it, the key ?3,
+    /// Owned: key, seq, fields, `_more`, `_sum` of the lane ?1 behind the seq ?2 and, within it, the key ?3,
     /// in that order, up to ?4.
     pub(crate) page: String,
     /// The same columns and parameters, for the rows of the seq ?2 alone, in the order of keys: for
@@ -148,7 +148,7 @@ impl Statements {
         let sets: Vec<String> =
             names.iter().enumerate().map(|(n, name)| format!("{name} = ?{}", n + 2)).collect();
         let row = format!(
-            "SELECT id, _seq, {} FROM {table}",
+            "SELECT id, _seq, {}, _sum FROM {table}",
             names[..names.len() - own.len() + 1].join(", ")
         );
         Self {

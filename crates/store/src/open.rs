@@ -1,5 +1,6 @@
 //! Opening a library's files: made, found, migrated, refused.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::migrate;
 use crate::owned::Scratch;
 use crate::pin::Pins;
 use crate::project;
+use crate::scrub::Scrub;
 use crate::state::State;
 use crate::sweep::Housework;
 use crate::synclog::SyncLog;
@@ -69,6 +71,9 @@ pub struct SqliteStore {
     pub(crate) pins: Pins,
     pub(crate) housework: Housework,
     pub(crate) keeping: Keeping,
+    pub(crate) scrub: Scrub,
+    /// Whether a record that was asked for was damaged.
+    pub(crate) met_damage: Cell<bool>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -170,6 +175,8 @@ impl SqliteStore {
             pins: Pins::default(),
             housework,
             keeping: Keeping::default(),
+            scrub: Scrub::default(),
+            met_damage: Cell::new(false),
         })
     }
 

@@ -38,6 +38,7 @@ impl SqliteStore {
         let parts = (&self.conn, &self.layout);
         let mut writer =
             LaneWriter::new(parts, &lanes, (device, life), (self.state.notes, scratch))?;
+        writer.mend(&self.state.missing);
         if self.refuse_foreign {
             writer.refuse_foreign();
         }
@@ -52,8 +53,7 @@ impl SqliteStore {
         }
         let change = writer.finish();
         drop(lanes);
-        self.took(&device, change, false);
-        Ok(())
+        self.took(&device, change, false)
     }
 
     pub(crate) fn move_own_head(&mut self, head: OwnedHead) -> Result<(), StoreError> {
@@ -67,6 +67,8 @@ impl SqliteStore {
             lane.state.floor = head.seq;
             lane.tombstones = false;
             self.restate(id, head)?;
+            // What this device does not see any more is withdrawn.
+            self.forget_rows_of(&device)?;
         }
         if self.state.identity.owned_life != head.life {
             let owned_life = head.life;

@@ -4,11 +4,13 @@
 //! another device's row has its key there (see [`crate::whole`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use driftless_core::codec::Writer;
 use driftless_core::digest::{Digest, Digests, OwnedChecksum};
 use driftless_core::id::{DeviceId, RecordKey, Seq};
 use driftless_core::schema::ModelId;
+use driftless_core::store::{Missing, Place};
 use driftless_core::version::Life;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -16,7 +18,7 @@ use crate::error::{StoreError, Within, to_sql_seq};
 use crate::fields::encode_fields;
 use crate::lane::Lane;
 use crate::layout::{Layout, Table};
-use crate::quarantine::set_notes;
+use crate::quarantine::{key_of, set_notes};
 use crate::row::{OwnedRow, Split, note_row};
 use crate::whole;
 
@@ -34,6 +36,9 @@ pub(crate) struct LaneWriter<'a> {
     tombstones: bool,
     notes: u64,
     refuse_foreign: bool,
+    /// Rows of the lane that are missing, if there are any, and those of them that were written.
+    missing: Option<Arc<Missing>>,
+    written: Vec<Place>,
 }
 
 /// What one writer can leave to the next one of the same lane and life: buffers that have grown.
@@ -61,6 +66,8 @@ pub(crate) struct Change {
     pub(crate) tombstones: bool,
     pub(crate) notes: u64,
     pub(crate) scratch: Scratch,
+    /// Rows that are not missing any more.
+    pub(crate) written: Vec<Place>,
 }
 
 impl<'a> LaneWriter<'a> {
@@ -86,7 +93,24 @@ impl<'a> LaneWriter<'a> {
             tombstones: lane.tombstones,
             notes,
             refuse_foreign: false,
+            missing: None,
+            written: Vec::new(),
         })
+    }
+
+    /// Rows of the lane may be missing: those that are written from here on are not any more.
+    pub(crate) fn mend(&mut self, missing: &Arc<Missing>) {
+        self.missing = missing.has_rows_of(&self.device).then(|| Arc::clone(missing));
+    }
+
+    fn note_written(&mut self, model: ModelId, key: &[u8]) -> Result<(), StoreError> {
+        let rows = self.missing.as_ref().and_then(|missing| missing.owned.get(&self.device));
+        let Some(rows) = rows else { return Ok(()) };
+        let place = (model, key_of(self.conn, key)?);
+        if rows.contains_key(&place) {
+            self.written.push(place);
+        }
+        Ok(())
     }
 
     /// From here on a key that another device's row has is refused.
@@ -108,8 +132,8 @@ impl<'a> LaneWriter<'a> {
     /// Ends the writing.
     pub(crate) fn finish(self) -> Change {
         let digests = self.models.iter().map(|(model, writer)| (*model, writer.rows)).collect();
-        let Self { tombstones, notes, scratch, .. } = self;
-        Change { digests, tombstones, notes, scratch }
+        let Self { tombstones, notes, scratch, written, .. } = self;
+        Change { digests, tombstones, notes, scratch, written }
     }
 
     fn model(&mut self, model: ModelId) -> Result<(), StoreError> {
@@ -134,6 +158,7 @@ impl<'a> LaneWriter<'a> {
     /// Writes a row, in the place of what the lane had under its key.
     pub(crate) fn put(&mut self, model: ModelId, row: OwnedRow<'_>) -> Result<(), StoreError> {
         self.model(model)?;
+        self.note_written(model, row.key)?;
         let sum = self.scratch.sums.of(model, row.key, row.seq, row.fields.iter().copied());
         let writer = self.models.get_mut(&model).expect("a model that was begun");
         writer.rows.add(sum);
@@ -240,6 +265,7 @@ impl<'a> LaneWriter<'a> {
     /// Keeps the tombstone of a row, and removes the row if there is one.
     pub(crate) fn bury(&mut self, model: ModelId, key: &[u8], seq: Seq) -> Result<(), StoreError> {
         self.model(model)?;
+        self.note_written(model, key)?;
         let found = match self.layout.owned(model) {
             Some(table) => self.find(table, key)?.map(|(lane, sum)| (table, lane, sum)),
             None => None,

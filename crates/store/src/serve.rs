@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use driftless_core::digest::OwnedChecksum;
 use driftless_core::id::{DeviceId, RecordKey, Seq};
 use driftless_core::page::{Cursor, PageModel, PageWriter};
 use driftless_core::schema::{FieldId, ModelId};
@@ -21,7 +22,7 @@ const WHAT: &str = "an owned row";
 /// A seq with more rows than this of one model is walked by key, as sorting all of them for each
 /// page would cost the square of their number.
 const MAX_SORTED: i64 = 20_000;
-const WHOLE: &str = "SELECT key, seq, model, fields FROM _unknown_owned \
+const WHOLE: &str = "SELECT key, seq, model, fields, _sum FROM _unknown_owned \
      WHERE lane = ?1 AND (seq, model, key) > (?2, ?3, ?4) ORDER BY seq, model, key LIMIT ?5";
 const TOMBSTONES: &str = "SELECT key, seq, model FROM _tombstone \
      WHERE lane = ?1 AND (seq, model, key) > (?2, ?3, ?4) ORDER BY seq, model, key LIMIT ?5";
@@ -87,7 +88,8 @@ impl SqliteStore {
             }
         }
         let models = page_models(conn, &sources, lane, cursor, limit)?;
-        let page = fill(conn, sources, &models, (max_rows.max(1), max_bytes))?;
+        let mut sums = OwnedChecksum::new(*device, head.life);
+        let page = fill(conn, sources, (&models, &mut sums), (max_rows.max(1), max_bytes))?;
         let next = page.next.unwrap_or(Cursor::after(head.seq));
         Ok(RowPage { count: page.writer.rows(), rows: page.writer.finish().into(), next })
     }
@@ -192,20 +194,30 @@ impl Source<'_, '_> {
         self.next.map(|(seq, model)| (seq, model, &self.key[..]))
     }
 
+    /// Fails if the row that comes next is not what its checksum says.
+    fn check(&self, conn: &Connection, made: u64, kept: i64) -> Result<(), StoreError> {
+        if made == kept.cast_unsigned() {
+            return Ok(());
+        }
+        Err(StoreError::damaged(conn, format!("the row {}", key_of(conn, &self.key)?)))
+    }
+
     /// Adds the row that comes next to the page.
     fn write(
         &self,
         conn: &Connection,
-        page: &mut PageWriter,
+        (page, sums): (&mut PageWriter, &mut OwnedChecksum),
         (at, columns): (usize, &[FieldId]),
     ) -> Result<(), StoreError> {
-        let (Some((seq, _)), Some(row)) = (self.next, self.row()) else { return Ok(()) };
+        let (Some((seq, model)), Some(row)) = (self.next, self.row()) else { return Ok(()) };
         match self.kind {
             Kind::Tombstones => page.tombstone(at, seq, &self.key),
             Kind::Whole => {
                 let bytes = row.get_ref(3).and_then(|bytes| Ok(bytes.as_blob()?));
                 let mut extras = Fields::new();
                 decode_fields(bytes.within(conn, WHAT)?, &mut extras).within(conn, WHAT)?;
+                let sum = sums.of(model, &self.key, seq, extras.iter().copied());
+                self.check(conn, sum, row.get(4).within(conn, WHAT)?)?;
                 let mut values = vec![ValueRef::Null; columns.len()];
                 extras.retain(|(id, value)| match columns.binary_search(id) {
                     Err(_) => true,
@@ -218,6 +230,17 @@ impl Source<'_, '_> {
             }
             Kind::Table(table) => {
                 let (values, extras) = table_values(conn, table, row)?;
+                let ids = table.columns.iter().map(|column| column.field);
+                let named = ids.zip(values.iter().copied());
+                let sum = if extras.is_empty() {
+                    sums.of(model, &self.key, seq, named)
+                } else {
+                    let mut all: Fields<'_> = named.chain(extras.iter().copied()).collect();
+                    all.sort_by_key(|(id, _)| *id);
+                    sums.of(model, &self.key, seq, all.into_iter())
+                };
+                let kept = row.get(table.columns.len() + 3).within(conn, WHAT)?;
+                self.check(conn, sum, kept)?;
                 page.row(at, seq, &self.key, values, &extras);
             }
         }
@@ -290,7 +313,7 @@ struct Filled {
 fn fill(
     conn: &Connection,
     mut sources: Vec<Source<'_, '_>>,
-    models: &BTreeMap<ModelId, Vec<FieldId>>,
+    (models, sums): (&BTreeMap<ModelId, Vec<FieldId>>, &mut OwnedChecksum),
     (max_rows, max_bytes): (usize, usize),
 ) -> Result<Filled, StoreError> {
     let described: Vec<PageModel> = models
@@ -318,7 +341,7 @@ fn fill(
             return Err(StoreError::damaged(conn, format!("the order of {}", place.2)));
         }
         last = Some(place);
-        source.write(conn, &mut writer, (at, &described[at].fields))?;
+        source.write(conn, (&mut writer, sums), (at, &described[at].fields))?;
         source.advance(conn)?;
     }
     Ok(Filled { writer, next: None })

@@ -62,13 +62,19 @@ fn write_row(
 
 impl SqliteStore {
     /// Takes over what a writer did; `pending` if a session has still to end before it counts.
-    pub(crate) fn took(&mut self, device: &DeviceId, change: Change, pending: bool) {
+    pub(crate) fn took(
+        &mut self,
+        device: &DeviceId,
+        change: Change,
+        pending: bool,
+    ) -> Result<(), StoreError> {
+        change.written.iter().try_for_each(|place| self.forget_row(device, place))?;
         self.state.notes = change.notes;
         self.scratch = Some(change.scratch);
         if !pending {
             self.state.add_digests(&change.digests);
         }
-        let Some(lane) = self.state.lane_mut(device) else { return };
+        let Some(lane) = self.state.lane_mut(device) else { return Ok(()) };
         lane.tombstones = change.tombstones;
         if pending {
             for (model, more) in change.digests {
@@ -77,6 +83,7 @@ impl SqliteStore {
                 digest.sum = digest.sum.wrapping_add(more.sum);
             }
         }
+        Ok(())
     }
 
     pub(crate) fn take_page(
@@ -104,7 +111,7 @@ impl SqliteStore {
             })?;
             let change = writer.finish();
             drop(lanes);
-            self.took(device, change, true);
+            self.took(device, change, true)?;
         } else {
             let id = lane.id;
             drop(lanes);
@@ -131,13 +138,14 @@ impl SqliteStore {
         let exact = exact.ok_or(StoreError::NotExact(*device))?;
         let (parts, life) = ((&self.conn, &self.layout), (*device, exact.life));
         let mut writer = LaneWriter::new(parts, &lanes, life, (self.state.notes, None))?;
+        writer.mend(&self.state.missing);
         each_row(*device, bytes, |model, row, fields| match row.seq > exact.seq {
             true => write_row(&mut writer, model, row, fields),
             false => Ok(()),
         })?;
         let change = writer.finish();
         drop(lanes);
-        self.took(device, change, false);
+        self.took(device, change, false)?;
         if let Some(lane) = self.state.lane_mut(device) {
             lane.state.exact = Some(OwnedHead { seq, ..exact });
         }
@@ -156,6 +164,7 @@ impl SqliteStore {
         } else {
             if session.full {
                 self.clear_lane(device)?;
+                self.forget_rows_of(device)?;
             }
             self.take_staged(device, &session)?;
         }
@@ -187,6 +196,7 @@ impl SqliteStore {
         let conn = &self.conn;
         let (parts, life) = ((conn, &self.layout), (*device, session.life));
         let mut writer = LaneWriter::new(parts, &lanes, life, (self.state.notes, None))?;
+        writer.mend(&self.state.missing);
         let mut select = conn
             .prepare_cached(
                 "SELECT model, key, seq, fields FROM _stage WHERE lane = ?1 ORDER BY model, key",
@@ -211,7 +221,7 @@ impl SqliteStore {
         drop(select);
         let change = writer.finish();
         drop(lanes);
-        self.took(device, change, false);
+        self.took(device, change, false)?;
         delete_stage(&self.conn, id)
     }
 

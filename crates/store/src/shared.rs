@@ -191,20 +191,36 @@ pub(crate) fn load(
         let mut select = conn.prepare_cached(&table.sql.load).within(conn, WHAT)?;
         let mut rows = select.query([key.as_bytes()]).within(conn, WHAT)?;
         if let Some(row) = rows.next().within(conn, WHAT)? {
-            return decode_row(conn, origins, table, row, 0);
+            let sum = row.get(table.columns.len() + 1).within(conn, WHAT)?;
+            return checked(conn, (model, key), decode_row(conn, origins, table, row, 0)?, sum);
         }
     }
     let mut select = conn
-        .prepare_cached("SELECT record FROM _unknown_shared WHERE model = ?1 AND key = ?2")
+        .prepare_cached("SELECT record, _sum FROM _unknown_shared WHERE model = ?1 AND key = ?2")
         .within(conn, WHAT)?;
     let mut rows = select.query(params![model.0, key.as_bytes()]).within(conn, WHAT)?;
     match rows.next().within(conn, WHAT)? {
         None => Ok(Record::default()),
         Some(row) => {
             let bytes = row.get_ref(0).and_then(|bytes| Ok(bytes.as_blob()?));
-            decode_whole(conn, origins, bytes.within(conn, WHAT)?)
+            let record = decode_whole(conn, origins, bytes.within(conn, WHAT)?)?;
+            checked(conn, (model, key), record, row.get(1).within(conn, WHAT)?)
         }
     }
+}
+
+/// A record that is what its checksum says: else what is written next would be made of damage, and
+/// would have a checksum that hides it.
+fn checked(
+    conn: &Connection,
+    (model, key): (ModelId, &RecordKey),
+    record: Record,
+    sum: i64,
+) -> Result<Record, StoreError> {
+    if shared_checksum(model, key, &record) == sum.cast_unsigned() {
+        return Ok(record);
+    }
+    Err(StoreError::damaged(conn, format!("the record {key}")))
 }
 
 impl SqliteStore {
@@ -213,7 +229,16 @@ impl SqliteStore {
         model: ModelId,
         key: &RecordKey,
     ) -> Result<Record, StoreError> {
-        load(&self.conn, &self.state.origins, &self.layout, (model, key))
+        let loaded = load(&self.conn, &self.state.origins, &self.layout, (model, key));
+        if matches!(loaded, Err(StoreError::Damaged { .. })) {
+            self.met_damage.set(true);
+        }
+        loaded
+    }
+
+    /// Whether a record that was asked for was damaged, since this was asked last.
+    pub fn take_met_damage(&self) -> bool {
+        self.met_damage.take()
     }
 
     /// Where a record is, and its checksum.

@@ -104,6 +104,14 @@ impl Snapshot {
         self.layout.shared(model)
     }
 
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema

@@ -9,7 +9,7 @@ use driftless_core::clock::Hlc;
 use driftless_core::digest::{Digest, Digests};
 use driftless_core::id::{DeviceId, Origin, Seq};
 use driftless_core::schema::ModelId;
-use driftless_core::store::{Acked, Floors};
+use driftless_core::store::{Acked, Floors, Missing};
 use driftless_core::version::{Head, Vector};
 use rusqlite::{Connection, params};
 
@@ -17,6 +17,7 @@ use crate::conflict::count_conflicts;
 use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
 use crate::identity::{Identity, meta, set_meta};
 use crate::lane::Lane;
+use crate::missing;
 use crate::origins::Origins;
 
 /// What peers have acknowledged.
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) conflicts: u64,
     /// How many records `_mirror` holds.
     pub(crate) mirrored: u64,
+    /// What was damaged and is not back.
+    pub(crate) missing: Arc<Missing>,
     dirty: Dirty,
 }
 
@@ -72,6 +75,7 @@ impl State {
             notes: count_notes(conn)?,
             conflicts: count_conflicts(conn)?,
             mirrored: count_mirrored(conn)?,
+            missing: Arc::new(missing::load(conn)?),
             dirty: Dirty::default(),
         })
     }

@@ -9,7 +9,8 @@ use driftless_core::page::Cursor;
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
 use driftless_core::store::{
-    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
+    RowPage, Session, Store,
 };
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
@@ -247,6 +248,32 @@ impl Store for SqliteStore {
 
     fn clear_mirror(&mut self) -> Result<(), StoreError> {
         self.empty_mirror()
+    }
+
+    fn missing(&self) -> &Missing {
+        &self.state.missing
+    }
+
+    fn mend_record(
+        &mut self,
+        model: ModelId,
+        key: &RecordKey,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        self.put_back_record(model, key, record)
+    }
+
+    fn mend_row(&mut self, device: &DeviceId, row: &HeldRow) -> Result<(), StoreError> {
+        self.put_back_row(device, row)
+    }
+
+    fn rows_of(
+        &mut self,
+        device: &DeviceId,
+        keys: &[Place],
+        max_bytes: usize,
+    ) -> Result<Vec<HeldRow>, StoreError> {
+        self.held_rows(device, keys, max_bytes)
     }
 
     fn adopt(&mut self, vector: &Vector) -> Result<(), StoreError> {

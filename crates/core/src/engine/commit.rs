@@ -388,6 +388,7 @@ impl LocalTx {
 enum Sense {
     Merge,
     PutBack,
+}
 
 /// The record that a write sees. One that is missing cannot be seen, so it cannot be written either.
 fn seen<S: Store>(store: &mut S, id: ModelId, key: &RecordKey) -> Result<Record, S> {

@@ -1,0 +1,258 @@
+//! Taking out what is damaged: out of its table into a note of what is missing, with what of it could
+//! be read, in one transaction. From then on the replica is not exact, and says so to nobody but its
+//! engine, which brings it back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use driftless_core::digest::Digest;
+use driftless_core::id::{DeviceId, RecordKey};
+use driftless_core::record::Record;
+use driftless_core::schema::ModelId;
+use driftless_core::store::Place;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::conflict::set_conflicts;
+use crate::error::{StoreError, Within};
+use crate::layout::quoted;
+use crate::missing::Remains;
+use crate::open::SqliteStore;
+use crate::quarantine::{key_of, set_notes};
+use crate::scan::{BadRow, Checker, Room, Seen, known};
+use crate::whole;
+
+const WHAT: &str = "taking out a damaged row";
+/// How much of a row that makes no sense is kept in words.
+const MAX_WORDS: usize = 64 << 10;
+
+/// What was taken out: of whose owned lane, or of the shared ones, and under which key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Whose lane; of the shared ones if nobody's.
+    pub of: Option<DeviceId>,
+    /// The model.
+    pub model: ModelId,
+    /// The key.
+    pub key: RecordKey,
+}
+
+/// What a damaged row is taken for: by what the row says, and by what indexes say of it.
+#[derive(Debug)]
+struct Found {
+    rowid: i64,
+    seen: Seen,
+    /// Keys of which one is the row's.
+    keys: BTreeSet<RecordKey>,
+    lanes: BTreeSet<i64>,
+    seq: u64,
+}
+
+impl SqliteStore {
+    /// Takes damaged rows out, within the open transaction: those of `bad` that are damaged still.
+    /// What was taken out; the same row can be named twice where its key or lane is not certain. An error that is [`StoreError::Damaged`] says that it is more than rows.
+    pub fn take_out(&mut self, bad: &[BadRow]) -> Result<Vec<Taken>, StoreError> {
+        self.writable()?;
+        // What this connection remembers of the file may be sound though the file is not.
+        self.conn.execute_batch("PRAGMA shrink_memory").within(&self.conn, WHAT)?;
+        let mut taken = Vec::new();
+        let mut models = BTreeSet::new();
+        let layout = self.layout.clone();
+        for room in Room::all(&layout) {
+            let rows = bad.iter().filter(|bad| bad.table == room.name()).map(|bad| bad.rowid);
+            let found = self.find_damaged(room, rows)?;
+            if found.is_empty() {
+                continue;
+            }
+            // An index that knows a row by what was written cannot let go of what it reads now.
+            run(&self.conn, &format!("REINDEX {}", quoted(room.name())))?;
+            for row in found {
+                self.take_out_row(room, row, &mut models, &mut taken)?;
+            }
+        }
+        for model in models {
+            self.recount(model)?;
+        }
+        Ok(taken)
+    }
+
+    /// Makes all indexes anew from the rows, within the open transaction.
+    pub fn reindex(&mut self) -> Result<(), StoreError> {
+        self.writable()?;
+        self.conn.execute_batch("PRAGMA shrink_memory").within(&self.conn, WHAT)?;
+        run(&self.conn, "REINDEX")
+    }
+
+    /// Makes the kept digests anew from the kept checksums, within the open transaction.
+    pub fn recount_digests(&mut self) -> Result<(), StoreError> {
+        self.writable()?;
+        let mut models: BTreeSet<ModelId> = self.state.digests.keys().copied().collect();
+        models.extend(self.layout.iter().map(|table| table.model));
+        models.into_iter().try_for_each(|model| self.recount(model))
+    }
+
+    fn find_damaged(
+        &self,
+        room: Room<'_>,
+        rows: impl Iterator<Item = i64>,
+    ) -> Result<Vec<Found>, StoreError> {
+        let conn = &self.conn;
+        let mut checker = Checker::new(conn, &self.state.origins, &self.state.lanes);
+        let mut found = Vec::new();
+        for rowid in rows {
+            let mut select =
+                conn.prepare_cached(&room.select("WHERE rowid = ?1")).within(conn, WHAT)?;
+            let mut rows = select.query([rowid]).within(conn, WHAT)?;
+            let Some(row) = rows.next().within(conn, WHAT)? else { continue };
+            let mut seen = checker.read(room, row, true)?;
+            if seen.sound {
+                continue;
+            }
+            if seen.remains == Remains::Nothing {
+                seen.remains = Remains::Columns(in_words(row).into_bytes());
+            }
+            found.push(Found {
+                rowid,
+                keys: seen.key.iter().cloned().collect(),
+                lanes: seen.lane.into_iter().collect(),
+                seq: seen.seq.unwrap_or(0),
+                seen,
+            });
+        }
+        found.iter_mut().try_for_each(|row| self.ask_indexes(room, row))?;
+        Ok(found)
+    }
+
+    /// What the indexes of a model's table say of a row.
+    fn ask_indexes(&self, room: Room<'_>, row: &mut Found) -> Result<(), StoreError> {
+        let Room::Model(table) = room else { return Ok(()) };
+        let conn = &self.conn;
+        let name = quoted(&table.name);
+        let by_key = quoted(&format!("sqlite_autoindex_{}_1", table.name));
+        let sql = format!("SELECT id FROM {name} INDEXED BY {by_key} WHERE +rowid = ?1");
+        let key = conn.query_row(&sql, [row.rowid], |row| row.get::<_, Vec<u8>>(0)).optional();
+        let key = known(key.within(conn, WHAT))?.flatten();
+        if let Some(key) = key.and_then(|key| known(key_of(conn, &key)).transpose()) {
+            row.keys.insert(key?);
+        }
+        if room.is_shared() {
+            return Ok(());
+        }
+        let by_lane = quoted(&format!("_lane.{}", table.name));
+        let sql = format!("SELECT _lane, _seq FROM {name} INDEXED BY {by_lane} WHERE +rowid = ?1");
+        let place = conn
+            .query_row(&sql, [row.rowid], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        if let Some((lane, seq)) = known(place.optional().within(conn, WHAT))?.flatten() {
+            row.lanes.insert(lane);
+            // Where the two are at odds nobody can tell which is right.
+            if row.seen.seq != u64::try_from(seq).ok() {
+                row.seq = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_out_row(
+        &mut self,
+        room: Room<'_>,
+        row: Found,
+        models: &mut BTreeSet<ModelId>,
+        taken: &mut Vec<Taken>,
+    ) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM {} WHERE rowid = ?1", quoted(room.name()));
+        self.conn.execute(&sql, [row.rowid]).within(&self.conn, WHAT)?;
+        let devices = if room.is_shared() { Vec::new() } else { self.devices_of(&row.lanes)? };
+        // The model of a row that is kept whole may be what is damaged; who is asked for it under a
+        // wrong one has nothing.
+        let Some(model) = row.seen.model else { return Ok(()) };
+        models.insert(model);
+        for row_key in &row.keys {
+            let key = row_key.as_bytes();
+            let place: Place = (model, row_key.clone());
+            set_notes(&self.conn, &mut self.state.notes, model, key, &[])?;
+            let note = (row.seq, &row.seen.remains);
+            if room.is_shared() {
+                let table = self.layout.shared(model);
+                let conflicts = &mut self.state.conflicts;
+                set_conflicts(&self.conn, conflicts, (model, key), table, &Record::default())?;
+                self.note_missing(None, place, note)?;
+                taken.push(Taken { of: None, model, key: row_key.clone() });
+                continue;
+            }
+            if let Room::Model(table) = room {
+                let (lanes, notes) = (Arc::clone(&self.state.lanes), &mut self.state.notes);
+                whole::move_in(&self.conn, table, key, &lanes, notes)?;
+            }
+            for device in &devices {
+                self.note_missing(Some(*device), place.clone(), note)?;
+                taken.push(Taken { of: Some(*device), model, key: row_key.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The devices of exact lanes with these numbers; of all if nobody's have them. A lane that is under
+    /// way is fetched anew.
+    fn devices_of(&mut self, numbers: &BTreeSet<i64>) -> Result<Vec<DeviceId>, StoreError> {
+        let lanes = Arc::clone(&self.state.lanes);
+        let named = || lanes.iter().filter(|(_, lane)| numbers.contains(&lane.id));
+        for (device, _) in named().filter(|(_, lane)| lane.state.exact.is_none()) {
+            self.void_session(device)?;
+        }
+        let of = |all: bool| -> Vec<DeviceId> {
+            let exact = lanes.iter().filter(|(_, lane)| lane.state.exact.is_some());
+            let of = exact.filter(|(_, lane)| all || numbers.contains(&lane.id));
+            of.map(|(device, _)| *device).collect()
+        };
+        Ok(of(named().next().is_none()))
+    }
+
+    /// Makes the kept digest of a model anew from the checksums of its rows: that of what was taken out
+    /// may be what was damaged.
+    fn recount(&mut self, model: ModelId) -> Result<(), StoreError> {
+        let conn = &self.conn;
+        let exact: BTreeSet<i64> =
+            self.state.lanes.values().filter(|l| l.state.exact.is_some()).map(|l| l.id).collect();
+        let mut digest = Digest::default();
+        let mut queries: Vec<(String, bool)> = vec![
+            (format!("SELECT _sum FROM _unknown_shared WHERE model = {}", model.0), false),
+            (format!("SELECT _sum, lane FROM _unknown_owned WHERE model = {}", model.0), true),
+        ];
+        if let Some(table) = self.layout.table(model) {
+            let name = quoted(&table.name);
+            queries.push(match table.kind.is_shared() {
+                true => (format!("SELECT _sum FROM {name}"), false),
+                false => (format!("SELECT _sum, _lane FROM {name}"), true),
+            });
+        }
+        for (sql, owned) in queries {
+            let mut select = conn.prepare(&sql).within(conn, WHAT)?;
+            let mut rows = select.query([]).within(conn, WHAT)?;
+            while let Some(row) = rows.next().within(conn, WHAT)? {
+                if !owned || exact.contains(&row.get::<_, i64>(1).within(conn, WHAT)?) {
+                    digest.add(row.get::<_, i64>(0).within(conn, WHAT)?.cast_unsigned());
+                }
+            }
+        }
+        self.state.digest(model, |kept| *kept = digest);
+        Ok(())
+    }
+}
+
+fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {
+    conn.execute_batch(sql).within(conn, WHAT)
+}
+
+/// A row's columns for a person to read, should nothing else be left of it.
+fn in_words(row: &Row<'_>) -> String {
+    let mut words = String::new();
+    for at in 0..row.as_ref().column_count() {
+        match row.get_ref(at) {
+            Ok(value) => words.push_str(&format!("{value:?}\n")),
+            Err(error) => words.push_str(&format!("{error}\n")),
+        }
+        if words.len() > MAX_WORDS {
+            break;
+        }
+    }
+    words.chars().take(MAX_WORDS).collect()
+}
