@@ -1,6 +1,7 @@
 //! Results of commands. Serialised, each is what `--json` prints.
 
 mod backup;
+mod damage;
 mod history;
 mod merge;
 mod phase;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use backup::{BackupReport, RestoredReport};
+pub(crate) use damage::{DamageReport, DeepReport};
 pub(crate) use history::{
     ChangeRow, DeletedRow, FieldRow, HistoryRow, LogRow, ObstacleRow, ReplacedRow, UndoReport,
     UndoneField, UndoneRow,
@@ -278,6 +280,7 @@ pub(crate) struct StatusReport {
     pub(crate) conflicts: u64,
     /// Whether another copy of this device's data seems to be in use.
     pub(crate) twin: bool,
+    pub(crate) damage: DamageReport,
     pub(crate) sizes: SizesReport,
 }
 
@@ -338,6 +341,8 @@ pub(crate) struct VerifyReport {
     pub(crate) peers: Vec<VerifyPeer>,
     /// Models whose rows do not give the digest that is kept; `null` if nobody looked.
     pub(crate) rows: Option<Vec<String>>,
+    /// What was damaged; `null` if nobody looked.
+    pub(crate) deep: Option<DeepReport>,
 }
 
 /// What comparing with a device came to.

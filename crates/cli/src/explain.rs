@@ -9,6 +9,9 @@ use driftless_catalog::CatalogError;
 
 use crate::failure::{Exit, Failure};
 
+const DAMAGED_STEPS: &str = "driftless verify --deep, which brings damaged records back from other \
+     devices; if it says that more is damaged, move the directory away, and driftless restore FILE or \
+     driftless join TICKET";
 const ROLLED_BACK: &str =
     "Nothing of this command was kept; everything that was committed before is safe.";
 const TICKET_KEPT: &str = "Nothing was changed on this device; the ticket can still be used.";
@@ -52,7 +55,7 @@ fn of_store(error: &StoreError) -> Failure {
             .effect(
                 "What is in the file is left as it is; the other devices have their own copies.",
             )
-            .next("driftless verify --deep; or keep the directory aside and join the library anew"),
+            .next(DAMAGED_STEPS),
         StoreError::Full { .. } => failed("disk_full", error)
             .next("free some space on that disk and run the command again"),
         StoreError::ReadOnly { .. } => failed("read_only", error)
@@ -164,6 +167,9 @@ fn of_write(error: &Error, refused: &WriteError<StoreError>) -> Failure {
         | WriteError::TooLarge(_)
         | WriteError::NotACounter { .. }
         | WriteError::Overflow { .. } => Failure::usage(words(error)).effect(ROLLED_BACK),
+        WriteError::Missing { .. } => {
+            failed("damaged", error).next("driftless doctor, which says from whom it comes back")
+        }
         WriteError::Store(error) => of_store(error),
         _ => failed("internal", error).next("report this message as a fault of the program"),
     }

@@ -43,6 +43,13 @@ pub(crate) struct Failure {
 /// What most failures mean for the data.
 pub(crate) const NOTHING_CHANGED: &str = "Nothing was changed.";
 
+/// What damage that is in more than records means.
+pub(crate) const DAMAGED_EFFECT: &str = "Nothing of it is given to other devices, and what they have is safe: everything that was synced.";
+/// What can be done about it.
+pub(crate) const DAMAGED_NEXT: &str = "driftless down, move the library's directory away, and \
+     driftless restore FILE if there is a backup, else driftless join TICKET: everything that others \
+     have comes back";
+
 /// The code of what is no trouble.
 const ENOUGH: &str = "enough";
 
@@ -86,6 +93,13 @@ impl Failure {
     /// Whether there is nothing to tell.
     pub(crate) fn is_silent(&self) -> bool {
         self.code == ENOUGH
+    }
+
+    /// More than records is damaged in the library.
+    pub(crate) fn damaged(words: &str) -> Self {
+        Self::new(Exit::Failed, "damaged", format!("the library is damaged: {words}"))
+            .effect(DAMAGED_EFFECT)
+            .next(DAMAGED_NEXT)
     }
 
     /// Something that cannot be, unless the program itself is wrong.

@@ -56,6 +56,7 @@ pub(crate) fn status(peers: Vec<PeerStatus>) -> Status {
         conflicts: 0,
         max_drift_ms: 60_000,
         twin: false,
+        damage: driftless::Damage::default(),
         sizes: vec![],
     }
 }

@@ -246,6 +246,12 @@ impl Error {
         move |source| Self::Io { path, doing, source }
     }
 
+    /// Whether what was asked for is damaged on this device.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self.store(), Some(StoreError::Damaged { .. }))
+            || matches!(self, Self::Write(WriteError::Missing { .. }))
+    }
+
     /// The store's error within, if that is what went wrong.
     ///
     /// ```

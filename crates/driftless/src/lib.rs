@@ -69,6 +69,7 @@
 
 mod backup;
 mod conflicts;
+mod damage;
 pub mod device;
 mod error;
 mod events;
@@ -262,6 +263,7 @@ pub use rusqlite;
 pub use uuid::Uuid;
 
 pub use conflicts::{Conflict, Resolution, Sibling};
+pub use damage::{Damage, DamagedRecord, Examined};
 pub use device::Device;
 pub use error::Error;
 pub use events::{Change, StandingStream, Subscription};

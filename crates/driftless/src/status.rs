@@ -7,6 +7,7 @@ use std::path::Path;
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::message::State;
 
+use crate::damage::Damage;
 use crate::error::Error;
 use crate::library::Library;
 use crate::members::Member;
@@ -98,6 +99,8 @@ pub struct Status {
     pub max_drift_ms: u64,
     /// Whether another copy of this device's data seems to be in use: one of the two has to join anew.
     pub twin: bool,
+    /// What is damaged on this device.
+    pub damage: Damage,
     /// Bytes of the library's files.
     pub sizes: Vec<(String, u64)>,
 }
@@ -175,6 +178,7 @@ impl Writer {
             conflicts: self.store.conflict_count(),
             max_drift_ms: self.engine.max_drift_ms(),
             twin: self.is_twin(&identity.device),
+            damage: self.damage()?,
             sizes: sizes(self.store.dir())?,
         })
     }

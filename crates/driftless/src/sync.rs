@@ -224,7 +224,7 @@ impl Writer {
         settings::set_listen(&mut self.store, listening)?;
         let device = self.store.identity().device;
         let addresses = addresses_json(listening);
-        self.local(move |tx| {
+        let told = self.local(move |tx| {
             let id = Device::row_id(&device);
             let row: Option<Device> = tx.get(id)?;
             // A row that somebody deleted is not brought back: the certificate names the device.
@@ -232,7 +232,14 @@ impl Writer {
                 tx.update(id, |row: &mut Device| row.addresses = addresses)?;
             }
             Ok::<_, Error>(())
-        })?;
+        });
+        match told {
+            // A row that is damaged comes back by the network.
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, "this device's own row cannot be written");
+            }
+            told => told?,
+        }
         self.net = Some(net);
         self.refresh_routes();
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use driftless_core::engine::{Engine, Event, Input};
 use driftless_core::id::DeviceId;
 use driftless_core::message::State;
+use driftless_core::store::Store as _;
 
 use crate::error::Error;
 use crate::library::Library;
@@ -175,7 +176,8 @@ impl Watch for Wait {
             let finished = || {
                 let held = held.as_ref()?;
                 let theirs = writer.engine.known(device)?;
-                Some(includes(theirs, &self.target) && includes(&mine, held))
+                let whole = writer.store.missing().is_empty();
+                Some(whole && includes(theirs, &self.target) && includes(&mine, held))
             };
             let done = self.done.entry(*device).or_insert(false);
             *done = *done || finished().unwrap_or(false);

@@ -82,6 +82,15 @@ impl SqliteStore {
         run(&self.conn, "REINDEX")
     }
 
+    /// Fails if SQLite finds anything wrong with the file's structure, as the open transaction has it.
+    pub fn check_structure(&self) -> Result<(), StoreError> {
+        let found = structure(&self.conn, 1)?;
+        match found.first() {
+            Some(fault) => Err(StoreError::damaged(&self.conn, fault.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the kept digests anew from the kept checksums, within the open transaction.
     pub fn recount_digests(&mut self) -> Result<(), StoreError> {
         self.writable()?;
@@ -236,6 +245,17 @@ impl SqliteStore {
         self.state.digest(model, |kept| *kept = digest);
         Ok(())
     }
+}
+
+/// What SQLite finds wrong with the file's structure, up to `limit` findings.
+pub(crate) fn structure(conn: &Connection, limit: u32) -> Result<Vec<String>, StoreError> {
+    const WHAT: &str = "the structure of the file";
+    let sql = format!("PRAGMA integrity_check({limit})");
+    let mut select = conn.prepare(&sql).within(conn, WHAT)?;
+    let found = select.query_map([], |row| row.get::<_, String>(0));
+    let mut found: Vec<String> = found.and_then(Iterator::collect).within(conn, WHAT)?;
+    found.retain(|finding| finding != "ok");
+    Ok(found)
 }
 
 fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {

@@ -352,12 +352,7 @@ impl Snapshot {
     /// What SQLite finds wrong with the file's structure, up to `limit` findings; empty if all is
     /// well. Reads the whole file.
     pub fn check_structure(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        let sql = format!("PRAGMA integrity_check({limit})");
-        let mut select = self.conn.prepare(&sql).within(&self.conn, WHAT)?;
-        let found = select.query_map([], |row| row.get::<_, String>(0));
-        let mut found: Vec<String> = found.and_then(Iterator::collect).within(&self.conn, WHAT)?;
-        found.retain(|finding| finding != "ok");
-        Ok(found)
+        crate::damage::structure(&self.conn, limit)
     }
 }
 

@@ -129,6 +129,7 @@ pub(crate) fn examine(context: Context<'_>, out: &mut dyn Output) -> Result<Exit
     clock::check(library, &status, &mut report)?;
     doing("comparing digests")?;
     replica::digests(library, &status, &mut report);
+    replica::damage(&status, &mut report);
     replica::quarantine(&status, &mut report);
     replica::twins(&status, &mut report);
     replica::versions(library, &mut report);

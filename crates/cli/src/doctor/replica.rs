@@ -6,7 +6,7 @@ use driftless::{Comparison, Library, Status, rusqlite};
 
 use super::{Report, words};
 use crate::answer::Severity;
-use crate::failure::Failure;
+use crate::failure::{DAMAGED_EFFECT, DAMAGED_NEXT, Failure};
 use crate::text::{plain, plural};
 
 /// How long connected devices may take to say what their digests are.
@@ -79,6 +79,68 @@ pub(super) fn digests(library: &Library, status: &Status, report: &mut Report) {
         let devices = plural(equal, "other device has", "other devices have");
         report.pass("digests", format!("{devices} the same data"));
     }
+}
+
+/// Records that are named.
+const NAMED: usize = 5;
+
+/// What is damaged, and from whom it comes back.
+pub(super) fn damage(status: &Status, report: &mut Report) {
+    let damage = &status.damage;
+    if let Some(why) = &damage.unsound {
+        let what = format!("library.db is damaged in more than its records: {}", plain(why));
+        report.find("damage", Severity::Error, words(what, DAMAGED_EFFECT, DAMAGED_NEXT));
+    }
+    if damage.count > 0 {
+        let mut named: Vec<String> = damage
+            .missing
+            .iter()
+            .take(NAMED)
+            .map(|record| format!("{} {}", plain(&record.model), plain(&record.key)))
+            .collect();
+        if damage.count > named.len() as u64 {
+            named.push(format!("{} more", damage.count - named.len() as u64));
+        }
+        let records = plural(damage.count, "record was", "records were");
+        let said = words(
+            format!("{records} damaged here and taken out: {}", named.join(", ")),
+            "They cannot be read or written on this device until they are back; the other devices \
+             have them.",
+            from_whom(status),
+        );
+        report.find("damage", Severity::Warning, said);
+    }
+    for lost in &damage.given_up {
+        let said = words(
+            format!("{}: it was damaged, and no other device has it", plain(lost)),
+            "What this device wrote after the others were met last is on this device alone.",
+            "look at it and correct it, or restore it from a backup; driftless verify --deep, once \
+             you have",
+        );
+        report.find("damage", Severity::Warning, said);
+    }
+    if !report.has("damage") {
+        report.pass("damage", "no record is known to be damaged (driftless verify --deep looks)");
+    }
+}
+
+/// Who has what is missing here, and what to do for it to come back.
+fn from_whom(status: &Status) -> String {
+    let counts = |peer: &&driftless::PeerStatus| !peer.member.evicted;
+    let peers: Vec<_> = status.peers.iter().filter(counts).collect();
+    let names = |online: bool| -> Vec<String> {
+        let those = peers.iter().filter(|peer| peer.online == online);
+        those.map(|peer| plain(&peer.member.name)).collect()
+    };
+    let (online, away) = (names(true), names(false));
+    if !online.is_empty() {
+        let names = online.join(", ");
+        return format!("they are being asked of {names}; driftless verify --deep looks again");
+    }
+    if away.is_empty() {
+        return "there is no other device to ask: restore a backup".to_owned();
+    }
+    format!("driftless up, here and on {}; then driftless verify --deep", away.join(" or "))
 }
 
 /// Whether records wait that this version cannot show.

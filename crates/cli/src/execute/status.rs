@@ -56,6 +56,7 @@ fn report(status: &Status, here: Option<&Member>, now_ms: u64) -> StatusReport {
         quarantined: status.quarantined,
         conflicts: status.conflicts,
         twin: status.twin,
+        damage: (&status.damage).into(),
         sizes: SizesReport { files: status.sizes.iter().cloned().collect(), ..Default::default() },
     }
 }

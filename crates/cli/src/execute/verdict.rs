@@ -22,9 +22,33 @@ pub(crate) fn verdict(status: &Status, now_ms: u64) -> String {
     for name in here.into_iter().chain(twins).take(NAMED) {
         text.push_str(&format!("; two copies of the data of {name} are in use (driftless doctor)"));
     }
+    text.push_str(&damage(status));
     if status.conflicts > 0 {
         let open = plural(status.conflicts, "conflict is", "conflicts are");
         text.push_str(&format!("; {open} open (driftless conflicts)"));
+    }
+    text
+}
+
+/// What to say of damage.
+fn damage(status: &Status) -> String {
+    let damage = &status.damage;
+    let mut text = String::new();
+    if damage.unsound.is_some() {
+        text.push_str(
+            "; the library is damaged on this device, and nothing of it is given to others",
+        );
+    }
+    if damage.count > 0 {
+        let records = plural(damage.count, "damaged record waits", "damaged records wait");
+        text.push_str(&format!("; {records} to come back from other devices"));
+    }
+    if !damage.given_up.is_empty() {
+        let records = plural(damage.given_up.len() as u64, "record was", "records were");
+        text.push_str(&format!("; {records} damaged and no other device has it"));
+    }
+    if !text.is_empty() {
+        text.push_str(" (driftless doctor)");
     }
     text
 }
@@ -139,6 +163,22 @@ mod tests {
             off(31_536_000_000)
         );
         assert!(off(-3_600_000).contains("behind this one's"), "{}", off(-3_600_000));
+    }
+
+    #[test]
+    fn damage_is_told_of() {
+        let damage = driftless::Damage { count: 2, ..Default::default() };
+        let text = verdict(&Status { damage, ..status(vec![]) }, 0);
+        let end = "; 2 damaged records wait to come back from other devices (driftless doctor)";
+        assert!(text.ends_with(end), "{text}");
+        let damage = driftless::Damage {
+            given_up: vec!["tag 1 is lost".into()],
+            unsound: Some("malformed".into()),
+            ..Default::default()
+        };
+        let text = verdict(&Status { damage, ..status(vec![]) }, 0);
+        assert!(text.contains("nothing of it is given to others"), "{text}");
+        assert!(text.contains("1 record was damaged"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use driftless::{Comparison, DeviceId, Library};
+use driftless::{Comparison, DeviceId, Examined, Library};
 
 use super::{Context, gone};
-use crate::answer::{Answer, VerifyPeer, VerifyReport};
+use crate::answer::{Answer, DeepReport, VerifyPeer, VerifyReport};
 use crate::args::VerifyArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress};
@@ -21,10 +21,10 @@ pub(super) fn run(
     args: &VerifyArgs,
     out: &mut dyn Output,
 ) -> Result<Exit, Failure> {
-    let rows = if args.deep {
+    let found = if args.deep {
         let text = "reading all rows".to_owned();
         out.progress(Progress { text }).map_err(gone)?;
-        Some(context.library.verify_rows()?)
+        Some(examine(context.library)?)
     } else {
         None
     };
@@ -34,10 +34,26 @@ pub(super) fn run(
     }
     let compared = context.library.verify(PATIENCE)?;
     let same_peers = compared.iter().all(|(_, found)| *found == Comparison::Equal);
-    let equal = same_peers && rows.as_ref().is_none_or(Vec::is_empty);
+    let left = context.library.status()?.damage;
+    let equal = same_peers && left.count == 0 && found.as_ref().is_none_or(Examined::is_sound);
     let peers = named(context.library, compared)?;
-    out.answer(Answer::Verified(VerifyReport { equal, peers, rows })).map_err(gone)?;
+    let deep = found.as_ref().map(|found| DeepReport::of(found, &left));
+    let rows = found.map(|found| found.models);
+    if deep.is_some() && !left.given_up.is_empty() {
+        // They are told of here, once.
+        context.library.forget_given_up()?;
+    }
+    out.answer(Answer::Verified(VerifyReport { equal, peers, rows, deep })).map_err(gone)?;
     Ok(if equal { Exit::Done } else { Exit::NotYet })
+}
+
+/// Reads everything. A file of which more than records is damaged is no outcome but a failure.
+fn examine(library: &Library) -> Result<Examined, Failure> {
+    let found = library.examine()?;
+    match &found.unsound {
+        None => Ok(found),
+        Some(words) => Err(Failure::damaged(words)),
+    }
 }
 
 /// Gives the other devices a moment to be met.

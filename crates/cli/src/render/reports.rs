@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::table::{Align, Table};
 use crate::answer::{
-    BackupReport, DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport, Registered,
-    RestoredReport, ScanReport, Severity, SizesReport, StatusReport, SyncReport, VerifyReport,
+    BackupReport, DeepReport, DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport,
+    Registered, RestoredReport, ScanReport, Severity, SizesReport, StatusReport, SyncReport, VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
@@ -14,6 +14,8 @@ const L: Align = Align::Left;
 const R: Align = Align::Right;
 /// Problems that are listed; the number of all is told.
 const LISTED: usize = 10;
+/// Damaged records that are listed.
+const MOST_DAMAGED: usize = 20;
 
 pub(super) fn status(status: &StatusReport, colour: bool) -> String {
     let verdict = plain(&status.verdict);
@@ -196,6 +198,30 @@ pub(super) fn restored(report: &RestoredReport) -> String {
     format!("The library is in {dir}\nnext: driftless up, to get what is newer from the others\n")
 }
 
+/// What reading everything found, and what becomes of it.
+fn deep(report: &DeepReport) -> String {
+    let mut out = String::new();
+    for record in report.damaged.iter().take(MOST_DAMAGED) {
+        out.push_str(&format!("Damaged: {} {}\n", plain(&record.model), plain(&record.id)));
+    }
+    if report.damaged.len() > MOST_DAMAGED {
+        out.push_str(&format!("and {} more\n", report.damaged.len() - MOST_DAMAGED));
+    }
+    for fault in &report.faults {
+        out.push_str(&format!("Made anew, as it did not hold together: {}\n", plain(fault)));
+    }
+    if report.missing > 0 {
+        let records = plural(report.missing, "record waits", "records wait");
+        out.push_str(&format!("{records} to come back from other devices\n"));
+    } else if !report.damaged.is_empty() {
+        out.push_str("They are whole again\n");
+    }
+    for words in &report.given_up {
+        out.push_str(&format!("No other device has it: {}\n", plain(words)));
+    }
+    out
+}
+
 pub(super) fn verified(report: &VerifyReport) -> String {
     let mut out = String::new();
     match &report.rows {
@@ -206,6 +232,7 @@ pub(super) fn verified(report: &VerifyReport) -> String {
         }
         None => {}
     }
+    out.push_str(&report.deep.as_ref().map_or_else(String::new, deep));
     if report.peers.is_empty() {
         out.push_str("No other device can be reached, so nothing was compared with others\n");
     }

@@ -9,6 +9,7 @@ mod bench;
 mod commands;
 mod common;
 mod daemon;
+mod damage;
 mod demo;
 mod doctor;
 mod history;

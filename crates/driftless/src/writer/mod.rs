@@ -25,6 +25,7 @@ use driftless_store::{SqliteStore, StoreError};
 use ed25519_dalek::SigningKey;
 use tokio::sync::broadcast;
 
+use crate::damage::Watchman;
 use crate::events::Change;
 use crate::guard::{self, Guard};
 use crate::invite::PairingNotice;
@@ -117,6 +118,8 @@ pub(crate) struct Writer {
     sweep_after: Option<Instant>,
     /// Devices of which two copies seem to be in use, and when that was seen last, Unix milliseconds.
     twins: BTreeMap<DeviceId, u64>,
+    /// Looks after damage.
+    pub(crate) watchman: Watchman,
 }
 
 /// What is known of a peer's latest connection.
@@ -180,6 +183,7 @@ impl Writer {
             history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
             twins: BTreeMap::new(),
+            watchman: Watchman::new(),
         };
         writer.offer_certificates();
         writer.refresh_members();
@@ -196,6 +200,7 @@ impl Writer {
             if !self.batch(first, &mut inbox) {
                 break;
             }
+            self.tend_damage();
             self.poll_watches();
             self.tend_links();
             self.look_if_due();
@@ -226,10 +231,22 @@ impl Writer {
                 Err(TryRecvError::Empty) => break,
             }
         }
-        match inbox.first(self.patience()) {
-            Ok(command) => Some(Some(command)),
-            Err(RecvTimeoutError::Timeout) => Some(None),
-            Err(RecvTimeoutError::Disconnected) => None,
+        loop {
+            let patience = self.patience();
+            let scrub = self.watchman.patience();
+            let wait = patience.map_or(scrub, |due| due.min(scrub));
+            match inbox.first(Some(wait)) {
+                Ok(command) => return Some(Some(command)),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if patience.is_some_and(|due| due <= wait) => {
+                    return Some(None);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.scrub_if_due();
+            if let Some(command) = self.followups.pop_front() {
+                return Some(Some(command));
+            }
         }
     }
 
@@ -388,6 +405,7 @@ impl Writer {
         {
             tracing::error!(%error, "rolling back failed as well");
         }
+        self.watchman.met(error);
         self.engine.rolled_back(&self.store);
         match guard::doubted(&self.store) {
             Ok(doubt) => doubt.into_iter().for_each(|doubt| self.engine.doubt(doubt)),
@@ -457,6 +475,9 @@ impl Writer {
             Event::Fork { origin, seq, peer } => {
                 self.twins.insert(origin.device, time::now().wall_ms);
                 tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");
+            }
+            Event::Mended { peer, records, left } => {
+                tracing::info!(%peer, records, left, "what was damaged here is back");
             }
             Event::Renewed => {
                 tracing::warn!("this device goes on under a new epoch of its shared lane");

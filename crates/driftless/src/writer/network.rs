@@ -24,6 +24,9 @@ const MAX_ROUTES: usize = 16;
 impl Writer {
     pub(super) fn on_net(&mut self, event: NetEvent, now: Now) {
         match event {
+            NetEvent::Connected { peer, .. } if self.watchman.unsound().is_some() => {
+                self.disconnect(&peer, "its library is damaged");
+            }
             NetEvent::Connected { peer, conn, route } => {
                 tracing::info!(%peer, route, "connected");
                 self.connections_changed = true;
@@ -127,6 +130,15 @@ impl Writer {
     pub(super) fn disconnect(&mut self, peer: &DeviceId, reason: &str) {
         if let Some(net) = &self.net {
             net.disconnect(peer, reason);
+        }
+    }
+
+    /// Ends all connections; what is known of peers goes with them.
+    pub(crate) fn forget_everybody(&mut self, reason: &str) {
+        self.disconnect_all(reason);
+        let (peers, now) = (self.meetings.keys().copied().collect::<Vec<_>>(), time::now());
+        for peer in peers {
+            self.forget_connection(peer, now);
         }
     }
 
