@@ -38,11 +38,11 @@ pub(super) fn run(
     let equal = same_peers && left.count == 0 && found.as_ref().is_none_or(Examined::is_sound);
     let peers = named(context.library, compared)?;
     let deep = found.as_ref().map(|found| DeepReport::of(found, &left));
-    let rows = found.map(|found| found.models);
-    if deep.is_some() && !left.given_up.is_empty() {
-        // They are told of here, once.
+    if found.as_ref().is_some_and(Examined::is_sound) && !left.given_up.is_empty() {
+        // Whoever looks once more has been told.
         context.library.forget_given_up()?;
     }
+    let rows = found.map(|found| found.models);
     out.answer(Answer::Verified(VerifyReport { equal, peers, rows, deep })).map_err(gone)?;
     Ok(if equal { Exit::Done } else { Exit::NotYet })
 }

@@ -18,15 +18,13 @@ fn places(dir: &Path, text: &str) -> Vec<usize> {
     at.map(|(at, _)| at).collect()
 }
 
-/// Alters the last letter of a text wherever it stands in the library's file, in tables and indexes, as
-/// many times as there are places; then it is only found in rows.
-fn flip(dir: &Path, text: &str, which: impl Fn(usize, usize) -> bool) {
+/// Alters the last letter of a text where it stands in the library's file, in tables and indexes.
+fn flip(dir: &Path, text: &str, which: impl Fn(usize) -> bool) {
     let path = dir.join("library.db");
     let all = places(dir, text);
     assert!(!all.is_empty(), "{text} is in the file");
     let mut bytes = std::fs::read(&path).unwrap();
-    for (n, at) in all.iter().enumerate().filter(|(n, _)| which(*n, all.len())) {
-        assert!(n < all.len());
+    for (_, at) in all.iter().enumerate().filter(|(n, _)| which(*n)) {
         bytes[at + text.len() - 1] ^= 0x01;
     }
     std::fs::write(&path, bytes).unwrap();
@@ -67,7 +65,20 @@ fn two() -> (World, Device, Device) {
     }
     one.sync();
     two.sync();
+    // So that nothing comes back from the device's own log.
+    for device in [&one, &two] {
+        until("the log is pruned", || {
+            let pruned = device.ok(&["prune", "--now"]);
+            (pruned["sets"] != 0).then_some(())
+        });
+    }
     (world, one, two)
+}
+
+/// What is synced but the devices' own rows, whose addresses may change at a start.
+fn without_devices(dump: &str) -> String {
+    let of_devices = |line: &&str| !line.contains("\"model\":\"device\"");
+    dump.lines().filter(of_devices).collect::<Vec<_>>().join("\n")
 }
 
 /// The damaged one is whole again, and both are equal.
@@ -80,7 +91,7 @@ fn healed(one: &Device, two: &mut Device, dump: &str) {
     assert_eq!(report["equal"], true, "{report}");
     assert_eq!(report["rows"].as_array().unwrap().len(), 0, "{report}");
     assert_equal(&[one, two]);
-    assert_eq!(two.dump(), dump);
+    assert!(without_devices(&two.dump()) == *dump, "all is as it was before");
     assert_eq!(two.ok(&["status"])["damage"]["missing"], 0);
     integrity(two);
     integrity(one);
@@ -89,10 +100,10 @@ fn healed(one: &Device, two: &mut Device, dump: &str) {
 #[test]
 fn a_flipped_byte_in_a_shared_record_is_found_and_brought_back() {
     let (_world, one, mut two) = two();
-    let dump = two.dump();
+    let dump = without_devices(&two.dump());
     settle(&mut two);
-    flip(&two.dir, "tag-no-01234", |_, _| true);
-    flip(&two.dir, "tag-no-00007", |n, _| n == 0);
+    flip(&two.dir, "tag-no-01234", |_| true);
+    flip(&two.dir, "tag-no-00007", |n| n == 0);
     two.up();
     let found = deep(&two, 5);
     let damaged = found["deep"]["damaged"].as_array().unwrap();
@@ -105,10 +116,10 @@ fn a_flipped_byte_in_a_shared_record_is_found_and_brought_back() {
 #[test]
 fn a_flipped_byte_in_an_owned_row_comes_back_to_its_owner_and_to_others() {
     let (_world, one, mut two) = two();
-    let dump = two.dump();
+    let dump = without_devices(&two.dump());
     settle(&mut two);
     // Each of these is there twice: as this device's and as the other's.
-    flip(&two.dir, "file-no-00012", |_, _| true);
+    flip(&two.dir, "file-no-00012", |_| true);
     two.up_args(&["--no-watch"]);
     let found = deep(&two, 5);
     let damaged = found["deep"]["damaged"].as_array().unwrap();
@@ -121,12 +132,12 @@ fn a_flipped_byte_in_an_owned_row_comes_back_to_its_owner_and_to_others() {
 #[test]
 fn damage_is_found_while_the_daemon_runs_and_stays_known_while_nobody_is_there() {
     let (_world, mut one, mut two) = two();
-    let dump = two.dump();
+    let dump = without_devices(&two.dump());
     // After a clean start all is in the file, and the daemon holds it open.
     two.down();
     two.up();
     one.down();
-    flip(&two.dir, "tag-no-01111", |_, _| true);
+    flip(&two.dir, "tag-no-01111", |_| true);
     let found = deep(&two, 5);
     assert_eq!(found["deep"]["missing"], 1, "{found}");
     let status = two.ok(&["status"]);
@@ -152,7 +163,7 @@ fn what_nobody_else_has_is_kept_as_it_reads_and_told_by_name() {
     one.ok(&["tag", "create", "lonely-tag-01"]);
     one.ok(&["prune", "--now"]);
     settle(&mut one);
-    flip(&one.dir, "lonely-tag-01", |_, _| true);
+    flip(&one.dir, "lonely-tag-01", |_| true);
     one.up();
     let found = deep(&one, 5);
     assert_eq!(found["deep"]["damaged"].as_array().unwrap().len(), 1, "{found}");
@@ -173,9 +184,7 @@ fn a_page_of_zeroes_is_told_and_nothing_is_served() {
     settle(&mut two);
     let path = two.dir.join("library.db");
     let mut bytes = std::fs::read(&path).unwrap();
-    // A page of rows, not of an index: of the tags' table it has the colours' neighbours, too.
-    let at = places(&two.dir, "tag-no-01500");
-    for at in at {
+    for at in places(&two.dir, "tag-no-01500") {
         let page = at / PAGE * PAGE;
         bytes[page..page + PAGE].fill(0);
     }
@@ -198,7 +207,7 @@ fn a_page_of_zeroes_is_told_and_nothing_is_served() {
     std::fs::rename(&two.dir, world.path().join("aside")).unwrap();
     one.ok(&["devices", "evict", "two"]);
     let again = world.joiner("again", &one);
-    again.sync();
+    again.ok(&["sync", "--wait", "60", "--reachable"]);
     assert_equal(&[&one, &again]);
     assert_ne!(again.digest(), digest, "it has its own row");
 }
