@@ -160,6 +160,9 @@ impl Missing {
     }
 }
 
+/// A row's seq, and its values that are not null, in the order of fields.
+pub type RowContent = (Seq, Vec<(FieldId, Value)>);
+
 /// The row that an exact lane has under a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldRow {
@@ -167,8 +170,8 @@ pub struct HeldRow {
     pub model: ModelId,
     /// Its key.
     pub key: RecordKey,
-    /// Its seq and its values that are not null, in the order of fields; `None` if there is no row.
-    pub row: Option<(Seq, Vec<(FieldId, Value)>)>,
+    /// What is in it; `None` if there is no row.
+    pub row: Option<RowContent>,
 }
 
 /// Storage as the engine sees it. All methods may fail with the store's own error, after which the

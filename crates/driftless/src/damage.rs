@@ -40,6 +40,16 @@ const SCRUB_EVERY_MS: u64 = 24 * 3_600_000;
 const SCRUB_LOOK: Duration = Duration::from_secs(3_600);
 
 /// A record or row that was damaged on this device.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// for record in library.status()?.damage.missing {
+///     println!("{} {} is on its way back", record.model, record.key);
+/// }
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DamagedRecord {
     /// The name of its model.

@@ -13,7 +13,8 @@ use driftless_core::page::{Cursor, PageModel, PageReader, PageWriter};
 use driftless_core::record::{Record, Version};
 use driftless_core::schema::{FieldId, MergeRule, ModelId};
 use driftless_core::store::{
-    Acked, Bucket, Floors, KeyRange, OwnedLane, Pinned, RecordPage, RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
+    RowPage, Session, Store,
 };
 use driftless_core::value::Value;
 use driftless_core::version::{Head, OwnedHead, OwnedVector, Vector};
@@ -597,6 +598,22 @@ impl Store for BenchStore {
     fn clear_mirror(&mut self) -> Done {
         self.scratch.theirs.clear();
         base!(self, store => store.clear_mirror())
+    }
+
+    fn missing(&self) -> &Missing {
+        read!(self, store => store.missing())
+    }
+
+    fn mend_record(&mut self, model: ModelId, key: &RecordKey, record: &Record) -> Done {
+        base!(self, store => store.mend_record(model, key, record))
+    }
+
+    fn mend_row(&mut self, device: &DeviceId, row: &HeldRow) -> Done {
+        base!(self, store => store.mend_row(device, row))
+    }
+
+    fn rows_of(&mut self, device: &DeviceId, keys: &[Place], max: usize) -> Done<Vec<HeldRow>> {
+        base!(self, store => store.rows_of(device, keys, max))
     }
 
     fn adopt(&mut self, vector: &Vector) -> Done {

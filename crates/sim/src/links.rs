@@ -234,6 +234,8 @@ impl World {
             Told::LaneExact { .. } => self.count("lane exact"),
             Told::Met { .. } => self.count("met"),
             Told::Pruned { .. } => self.count("pruned"),
+            Told::Damaged { .. } => self.count("damaged"),
+            Told::Mended { .. } => self.count("mended"),
             Told::ReconcileBegun { peer } => {
                 self.count("reconcile: begun");
                 if self.replicas[i].tried.replace(peer).is_some_and(|tried| tried != peer) {

@@ -3,9 +3,8 @@
 use driftless_core::codec::Writer;
 use driftless_core::digest::OwnedChecksum;
 use driftless_core::id::{DeviceId, RecordKey, Seq};
-use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::{HeldRow, Place};
-use driftless_core::value::Value;
+use driftless_core::schema::ModelId;
+use driftless_core::store::{HeldRow, Place, RowContent};
 use rusqlite::params;
 
 use crate::error::{StoreError, Within, from_sql_seq};
@@ -46,7 +45,7 @@ impl SqliteStore {
         (model, key): (ModelId, &RecordKey),
         sums: &mut OwnedChecksum,
         w: &mut Writer,
-    ) -> Result<Option<(Seq, Vec<(FieldId, Value)>)>, StoreError> {
+    ) -> Result<Option<RowContent>, StoreError> {
         let conn = &self.conn;
         let mut take = |seq: Seq, sum: i64, fields: &Fields<'_>| {
             if sums.of(model, key.as_bytes(), seq, fields.iter().copied()) != sum.cast_unsigned() {

@@ -6,7 +6,7 @@ use crate::id::DeviceId;
 use crate::limits::{MAX_FIELDS, MAX_RECALLED};
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
-use crate::store::{HeldRow, Place};
+use crate::store::{HeldRow, Place, RowContent};
 use crate::value::Value;
 use crate::version::{OwnedHead, Vector};
 
@@ -123,9 +123,7 @@ impl Held {
     }
 }
 
-type Row = (crate::id::Seq, Vec<(FieldId, Value)>);
-
-fn encode_row(w: &mut Writer, row: Option<&Row>) {
+fn encode_row(w: &mut Writer, row: Option<&RowContent>) {
     w.u8(row.is_some().into());
     let Some((seq, fields)) = row else { return };
     w.var(*seq);
@@ -137,7 +135,7 @@ fn encode_row(w: &mut Writer, row: Option<&Row>) {
 }
 
 /// Reads a row, whose fields must be in their canonical order and none of them null.
-fn decode_row(r: &mut Reader<'_>) -> Result<Option<Row>, CodecError> {
+fn decode_row(r: &mut Reader<'_>) -> Result<Option<RowContent>, CodecError> {
     if !flag(r, "a row")? {
         return Ok(None);
     }
