@@ -18,7 +18,7 @@ use crate::layout::quoted;
 use crate::missing::Remains;
 use crate::open::SqliteStore;
 use crate::quarantine::{key_of, set_notes};
-use crate::scan::{BadRow, Checker, Room, Seen, known};
+use crate::scan::{BadRow, Checker, RowTable, Seen, known};
 use crate::whole;
 
 const WHAT: &str = "taking out a damaged row";
@@ -57,7 +57,7 @@ impl SqliteStore {
         let mut taken = Vec::new();
         let mut models = BTreeSet::new();
         let layout = self.layout.clone();
-        for room in Room::all(&layout) {
+        for room in RowTable::all(&layout) {
             let rows = bad.iter().filter(|bad| bad.table == room.name()).map(|bad| bad.rowid);
             let found = self.find_damaged(room, rows)?;
             if found.is_empty() {
@@ -101,7 +101,7 @@ impl SqliteStore {
 
     fn find_damaged(
         &self,
-        room: Room<'_>,
+        room: RowTable<'_>,
         rows: impl Iterator<Item = i64>,
     ) -> Result<Vec<Found>, StoreError> {
         let conn = &self.conn;
@@ -132,8 +132,8 @@ impl SqliteStore {
     }
 
     /// What the indexes of a model's table say of a row.
-    fn ask_indexes(&self, room: Room<'_>, row: &mut Found) -> Result<(), StoreError> {
-        let Room::Model(table) = room else { return Ok(()) };
+    fn ask_indexes(&self, room: RowTable<'_>, row: &mut Found) -> Result<(), StoreError> {
+        let RowTable::Model(table) = room else { return Ok(()) };
         let conn = &self.conn;
         let name = quoted(&table.name);
         let by_key = quoted(&format!("sqlite_autoindex_{}_1", table.name));
@@ -162,7 +162,7 @@ impl SqliteStore {
 
     fn take_out_row(
         &mut self,
-        room: Room<'_>,
+        room: RowTable<'_>,
         row: Found,
         models: &mut BTreeSet<ModelId>,
         taken: &mut Vec<Taken>,
@@ -187,7 +187,7 @@ impl SqliteStore {
                 taken.push(Taken { of: None, model, key: row_key.clone() });
                 continue;
             }
-            if let Room::Model(table) = room {
+            if let RowTable::Model(table) = room {
                 let (lanes, notes) = (Arc::clone(&self.state.lanes), &mut self.state.notes);
                 whole::move_in(&self.conn, table, key, &lanes, notes)?;
             }

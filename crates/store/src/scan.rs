@@ -30,7 +30,7 @@ const MAX_BAD: usize = 1_000;
 
 /// A table with synced rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Room<'a> {
+pub(crate) enum RowTable<'a> {
     /// A model's own.
     Model(&'a Table),
     /// `_unknown_shared`.
@@ -46,32 +46,32 @@ pub struct BadRow {
     pub(crate) rowid: i64,
 }
 
-impl<'a> Room<'a> {
+impl<'a> RowTable<'a> {
     /// All tables with synced rows, in the order in which they are looked at.
     pub(crate) fn all(layout: &'a Layout) -> Vec<Self> {
-        layout.iter().map(Room::Model).chain([Room::Shared, Room::Owned]).collect()
+        layout.iter().map(RowTable::Model).chain([RowTable::Shared, RowTable::Owned]).collect()
     }
 
     pub(crate) fn name(&self) -> &'a str {
         match self {
-            Room::Model(table) => &table.name,
-            Room::Shared => "_unknown_shared",
-            Room::Owned => "_unknown_owned",
+            RowTable::Model(table) => &table.name,
+            RowTable::Shared => "_unknown_shared",
+            RowTable::Owned => "_unknown_owned",
         }
     }
 
     pub(crate) fn is_shared(&self) -> bool {
         match self {
-            Room::Model(table) => table.kind != ModelKind::Owned,
-            Room::Shared => true,
-            Room::Owned => false,
+            RowTable::Model(table) => table.kind != ModelKind::Owned,
+            RowTable::Shared => true,
+            RowTable::Owned => false,
         }
     }
 
     /// Rowid, key and the rest, as [`Checker::read`] takes them.
     pub(crate) fn select(&self, end: &str) -> String {
         match self {
-            Room::Model(table) => {
+            RowTable::Model(table) => {
                 let mut columns: String =
                     table.columns.iter().map(|c| format!("{}, ", quoted(&c.name))).collect();
                 columns.push_str(if self.is_shared() {
@@ -81,10 +81,10 @@ impl<'a> Room<'a> {
                 });
                 format!("SELECT rowid, id, {columns} FROM {} {end}", quoted(&table.name))
             }
-            Room::Shared => {
+            RowTable::Shared => {
                 format!("SELECT rowid, key, model, record, _sum FROM _unknown_shared {end}")
             }
-            Room::Owned => {
+            RowTable::Owned => {
                 format!(
                     "SELECT rowid, key, model, lane, seq, fields, _sum FROM _unknown_owned {end}"
                 )
@@ -129,10 +129,10 @@ impl<'a> Checker<'a> {
         Self { conn, origins, sums: sums.collect(), buffer: Writer::new() }
     }
 
-    /// What a row of [`Room::select`] says, and what could be read of it if `keep`.
+    /// What a row of [`RowTable::select`] says, and what could be read of it if `keep`.
     pub(crate) fn read(
         &mut self,
-        room: Room<'_>,
+        room: RowTable<'_>,
         row: &Row<'_>,
         keep: bool,
     ) -> Result<Seen, StoreError> {
@@ -140,8 +140,10 @@ impl<'a> Checker<'a> {
         let key = row.get_ref(1).and_then(|key| Ok(key.as_blob()?)).within(conn, WHAT);
         let key = known(key.and_then(|key| key_of(conn, key)))?;
         let model = match room {
-            Room::Model(table) => Some(table.model),
-            Room::Shared | Room::Owned => known(row.get(2).within(conn, WHAT))?.map(ModelId),
+            RowTable::Model(table) => Some(table.model),
+            RowTable::Shared | RowTable::Owned => {
+                known(row.get(2).within(conn, WHAT))?.map(ModelId)
+            }
         };
         let mut seen =
             Seen { sound: false, model, key, lane: None, seq: None, remains: Remains::Nothing };
@@ -155,14 +157,14 @@ impl<'a> Checker<'a> {
 
     fn read_shared(
         &mut self,
-        room: Room<'_>,
+        room: RowTable<'_>,
         row: &Row<'_>,
         keep: bool,
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         let conn = self.conn;
         let (record, sum): (Result<Record, StoreError>, usize) = match room {
-            Room::Model(table) => {
+            RowTable::Model(table) => {
                 (decode_row(conn, self.origins, table, row, 2), table.columns.len() + 3)
             }
             _ => {
@@ -187,14 +189,14 @@ impl<'a> Checker<'a> {
 
     fn read_owned(
         &mut self,
-        room: Room<'_>,
+        room: RowTable<'_>,
         row: &Row<'_>,
         keep: bool,
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         let conn = self.conn;
         let (lane, seq, sum) = match room {
-            Room::Model(table) => {
+            RowTable::Model(table) => {
                 let own = table.columns.len() + 3;
                 (own, own + 1, own + 2)
             }
@@ -209,7 +211,7 @@ impl<'a> Checker<'a> {
         };
         let mut fields = Fields::new();
         let read = match room {
-            Room::Model(table) => {
+            RowTable::Model(table) => {
                 read_fields(conn, table, row, 2).map(|found| fields.extend(found))
             }
             _ => {
@@ -250,7 +252,7 @@ pub(crate) fn known<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreEr
 /// ones are added to `bad`.
 pub(crate) fn look(
     checker: &mut Checker<'_>,
-    room: Room<'_>,
+    room: RowTable<'_>,
     (after, limit): (i64, u32),
     bad: &mut Vec<BadRow>,
 ) -> Result<Option<i64>, StoreError> {
@@ -276,7 +278,7 @@ impl Snapshot {
         let mut bad = Vec::new();
         let state = self.state();
         let mut checker = Checker::new(self.connection(), &state.origins, &state.lanes);
-        for room in Room::all(self.layout()) {
+        for room in RowTable::all(self.layout()) {
             let mut after = i64::MIN;
             while let Some(last) = look(&mut checker, room, (after, 10_000), &mut bad)? {
                 after = last;

@@ -11,7 +11,7 @@ use crate::error::{StoreError, Within};
 use crate::lane::Lane;
 use crate::open::{SqliteStore, open_reader};
 use crate::origins::Origins;
-use crate::scan::{BadRow, Checker, Room, look};
+use crate::scan::{BadRow, Checker, RowTable, look};
 
 const SPACE: &str = "scrub";
 const KEY: &[u8] = b"at";
@@ -133,7 +133,7 @@ impl SqliteStore {
         at: &mut Place,
         bad: &mut Vec<BadRow>,
     ) -> Result<(), StoreError> {
-        let rooms = Room::all(&self.layout);
+        let rooms = RowTable::all(&self.layout);
         let here = rooms.iter().position(|room| room.name() == at.table);
         let (origins, lanes) = (Origins::load(conn, "_origin")?, Lane::load_all(conn)?);
         let mut checker = Checker::new(conn, &origins, &lanes);

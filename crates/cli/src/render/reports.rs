@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::table::{Align, Table};
 use crate::answer::{
     BackupReport, DeepReport, DoctorReport, NotedReport, PeerState, PhaseProgress, PrunedReport,
-    Registered, RestoredReport, ScanReport, Severity, SizesReport, StatusReport, SyncReport, VerifyReport,
+    Registered, RestoredReport, ScanReport, Severity, SizesReport, StatusReport, SyncReport,
+    VerifyReport,
 };
 use crate::text::{bytes, count, duration, plain, plural};
 
