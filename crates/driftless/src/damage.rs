@@ -287,8 +287,11 @@ impl Watchman {
 
     /// A transaction was broken by this error.
     pub(crate) fn met(&mut self, error: &StoreError) {
-        if matches!(error, StoreError::Damaged { .. }) {
-            self.met = Some(error.to_string());
+        if let StoreError::Damaged { path, .. } = error {
+            let log = path.file_name().is_some_and(|name| name == "sync.db");
+            let cure =
+                if log { "; end the daemon and move sync.db away, it is made anew" } else { "" };
+            self.met = Some(format!("{error}{cure}"));
         }
     }
 
@@ -341,7 +344,7 @@ impl Writer {
         if let Some(words) = &unsound {
             tracing::error!(
                 words,
-                "library.db is damaged in more than its records: nothing of it is given to other \
+                "the library is damaged in more than its records: nothing of it is given to other \
                  devices. What they have is safe. Restore a backup, or move the directory away and join \
                  the library anew"
             );

@@ -26,7 +26,7 @@ pub(super) fn files(library: &Library, report: &mut Report) {
             (
                 "Some of what is in the library cannot be trusted here; the other devices have \
                  their own copies.",
-                "stop the daemon, keep the directory aside and join the library anew",
+                "driftless verify --deep, which mends what it can; if it cannot, it says what to do",
             )
         } else {
             (

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Device, World, until, words};
+use crate::common::{Device, World, assert_equal, until, words};
 use driftless::Ticket;
 
 /// A small file system in memory, gone afterwards; `None` where that is not permitted.
@@ -259,4 +259,46 @@ fn a_full_disk_loses_nothing_that_was_answered() {
     let verified = one.ok(&["verify", "--deep"]);
     assert_eq!(verified["rows"], serde_json::json!([]), "{verified}");
     one.ok(&["tag", "create", "goes on"]);
+}
+
+#[test]
+fn a_disk_that_fills_while_others_send_goes_on_when_there_is_room() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mount(world.path().join("disk"), 12) else { return };
+    let one = world.founder("one");
+    let mut two = world.device_at("two", disk.0.join("library"));
+    two.join(&one, "two");
+    two.up();
+    one.sync();
+    let text = "x".repeat(60_000);
+    let many = |from: usize| -> Vec<Vec<String>> {
+        let tag = |n: usize| {
+            let name = format!("tag {n:04}");
+            let filled = words(&["tag", "set", &name, &format!("description={text}")]);
+            [words(&["tag", "create", &name]), filled]
+        };
+        (from..from + 150).flat_map(tag).collect()
+    };
+    one.batch(&many(0));
+    // What a user asks for is refused in words, and nothing of it is there.
+    let refused = until("the disk is full", || {
+        let made = two.batch_line(&words(&["tag", "create", "refused"]));
+        if made["error"].is_object() {
+            return Some(made);
+        }
+        two.batch_line(&words(&["tag", "rm", "refused"]));
+        None
+    });
+    assert_eq!(refused["error"]["code"], "disk_full", "{refused}");
+    let behind = one.ok(&["status"])["peers"][0]["behind"].as_u64().unwrap();
+    assert!(behind > 0, "not all of it can have been kept");
+    one.batch(&many(150));
+
+    disk.remount("size=128m");
+    one.sync();
+    assert!(!two.tags().contains(&"refused".to_owned()));
+    assert_eq!(two.tags().len(), 300);
+    assert_equal(&[&one, &two]);
+    let verified = two.ok(&["verify", "--deep"]);
+    assert_eq!(verified["rows"], serde_json::json!([]), "{verified}");
 }
