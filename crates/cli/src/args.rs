@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Restore {
         /// The backup
         file: std::path::PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     #[command(flatten)]
     Library(LibraryCommand),

@@ -3,7 +3,7 @@
 mod batch;
 mod join;
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::args::{
     LocationCommand, MetaCommand, TagCommand,
 };
 use crate::client::{Connection, Reached, reach};
-use crate::execute::{Context, execute};
+use crate::execute::{CONFIRM, Context, execute};
 use crate::failure::{Exit, Failure};
 use crate::output::Output as _;
 use crate::places::{Places, Surroundings};
@@ -40,7 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Up(args) => daemon::up(&places()?, &args, cli.json),
         Command::Down => down(&places()?, cli.json),
         Command::Join(args) => join::run(&places()?, &args, cli.json),
-        Command::Restore { file } => restore(&places()?, &file, cli.json),
+        Command::Restore { file, yes } => restore(&places()?, &file, (cli.json, yes)),
         Command::Batch => batch::run(&places()?),
         Command::Library(LibraryCommand::Doctor) => doctor::run(&places()?, cli.json),
         Command::Library(command) => library(&places()?, command, cli.json),
@@ -58,12 +58,41 @@ fn init(places: &Places, args: &InitArgs, json: bool) -> Result<Exit, Failure> {
     print(Answer::Library(founded), json)
 }
 
-fn restore(places: &Places, file: &Path, json: bool) -> Result<Exit, Failure> {
+fn restore(places: &Places, file: &Path, (json, yes): (bool, bool)) -> Result<Exit, Failure> {
+    if !yes && can_ask(json) {
+        let what = "This becomes the device that the backup was made on, which must not be in use \
+                    elsewhere any more. What it wrote since comes back from the other devices, as far \
+                    as they have it";
+        ask(&Failure::refused(CONFIRM, what).next("run it again with --yes"))?;
+    }
     let device = Library::restore(file, &places.dir, &models())?;
     // It goes on under a new epoch with its first opening, which needs no word here.
-    drop(places.open_quietly()?);
+    let library = places.open_quietly()?;
+    library.checkpoint("what came after the backup that was restored")?;
+    drop(library);
     let dir = places.dir.display().to_string();
     print(Answer::Restored(RestoredReport { device_id: device.to_string(), dir }), json)
+}
+
+/// Whether there is somebody to ask.
+fn can_ask(json: bool) -> bool {
+    !json && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks whether something large is to be done.
+fn ask(what: &Failure) -> Result<(), Failure> {
+    let answer = || -> io::Result<bool> {
+        let mut err = io::stderr().lock();
+        write!(err, "{}. Go on? [y/N] ", what.message)?;
+        err.flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    };
+    match answer().map_err(|error| Failure::io("asking", &error))? {
+        true => Ok(()),
+        false => Err(Failure::refused("not_confirmed", "it was not confirmed").next(&what.next)),
+    }
 }
 
 /// What there is to say of a library that this device belongs to from now on.
@@ -113,14 +142,23 @@ fn library(places: &Places, mut command: LibraryCommand, json: bool) -> Result<E
     let watch = matches!(command, LibraryCommand::Status { watch: true });
     let mut printer = Printer::new(look);
     let mut reached = reach(places)?;
+    let mut asks = can_ask(json);
     loop {
+        let run = if asks { Request::Ask } else { Request::Run };
         let result = match &mut reached {
-            Reached::Daemon(daemon) => daemon.run(&Request::Run(command.clone()), &mut printer),
+            Reached::Daemon(daemon) => daemon.run(&run(command.clone()), &mut printer),
             Reached::Open(library) => {
-                execute(Context::alone(library), command.clone(), &mut printer)
+                let context = Context::alone(library);
+                let context = if asks { context.asking() } else { context };
+                execute(context, command.clone(), &mut printer)
             }
         };
         let finished = printer.finish();
+        if let Some(what) = result.as_ref().err().filter(|failure| failure.code == CONFIRM) {
+            ask(what)?;
+            asks = false;
+            continue;
+        }
         if matches!((&result, &reached), (Err(failure), Reached::Open(_)) if failure.code == "no_address")
         {
             drop(reached);

@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Progress;
 
 /// The version of this protocol; client and daemon have to agree.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// The longest line that a client may send: the largest value, however JSON escapes it.
 pub(crate) const MAX_REQUEST: usize = 8 << 20;
 /// The longest line that a daemon may send.
@@ -42,6 +42,8 @@ pub(crate) struct Greeting {
 pub(crate) enum Request {
     /// Run a command.
     Run(LibraryCommand),
+    /// Run a command, but ask before something large: it then fails with the code `confirm`.
+    Ask(LibraryCommand),
     /// Run many, each its own commit.
     Batch,
     /// End. The connection stays open until the daemon has gone.

@@ -125,11 +125,13 @@ impl RecordPast {
         known.or_else(created).unwrap_or_default()
     }
 
-    /// The deletes that covered any of these lives.
+    /// The changes that ended any of these lives.
     fn deletes_of<'a>(&'a self, lives: &'a [Dot]) -> impl Iterator<Item = &'a Done> {
         self.changes.iter().filter(|done| match &done.op {
-            Op::Delete { lives: covered } => covered.iter().any(|life| lives.contains(life)),
-            Op::Create { .. } | Op::Set { .. } => false,
+            Op::Delete { lives: ended } | Op::Create { over: ended, .. } => {
+                ended.iter().any(|life| lives.contains(life))
+            }
+            Op::Set { .. } => false,
         })
     }
 }

@@ -22,7 +22,9 @@ impl World {
         self.trace.line(self.now, || format!("{:?} at {i}", action.kind));
         let link = (!links.is_empty()).then(|| rng.pick(&links));
         match (action.kind, link) {
-            (Kind::Write | Kind::Small | Kind::Burst, _) => self.wish(i, action.kind, rng),
+            (Kind::Write | Kind::Small | Kind::Burst | Kind::Undo, _) => {
+                self.wish(i, action.kind, rng);
+            }
             (Kind::Crash, _) => {
                 self.replicas[i].fate = Some(crash(rng));
                 self.wish(i, Kind::Write, rng);

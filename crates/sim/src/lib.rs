@@ -28,6 +28,7 @@ pub mod scale;
 pub mod shrink;
 mod step;
 pub mod trace;
+mod undoing;
 pub mod violation;
 mod waits;
 mod workload;

@@ -76,6 +76,8 @@ pub enum Kind {
     Small,
     /// A transaction with many owned rows.
     Burst,
+    /// Transactions that take back what others did, or bring back what was deleted.
+    Undo,
     /// A crash around the next commit of a replica.
     Crash,
     /// The next batch of a replica cannot be made durable.
@@ -122,9 +124,13 @@ impl Kind {
     /// The fault that it is, if it is one.
     pub fn fault(self) -> Option<Fault> {
         match self {
-            Kind::Write | Kind::Small | Kind::Burst | Kind::Probe | Kind::Verify | Kind::Prune => {
-                None
-            }
+            Kind::Write
+            | Kind::Small
+            | Kind::Burst
+            | Kind::Undo
+            | Kind::Probe
+            | Kind::Verify
+            | Kind::Prune => None,
             Kind::LoseLog => Some(Fault::LostLog),
             Kind::Save | Kind::Restore => Some(Fault::Restore),
             Kind::Crash | Kind::Kill => Some(Fault::Crash),
@@ -186,6 +192,7 @@ impl Plan {
         let may = |fault| setup.faults.has(fault);
         let mut actions = actions(rng);
         add_restores(&mut actions, &mut Rng::new(seed ^ 0x5a5a));
+        add_undos(&mut actions, &mut Rng::new(seed ^ 0x0d0));
         let end = actions.last().map_or(0, |action| action.at);
         actions.retain(|action| action.kind.fault().is_none_or(may));
         let mixed = rng.chance(30);
@@ -265,6 +272,17 @@ fn add_restores(actions: &mut Vec<Action>, rng: &mut Rng) {
     let saves = [next(Kind::Save, 0), next(Kind::Save, 0)];
     let restores = [next(Kind::Restore, saves[0].at), next(Kind::Restore, saves[1].at)];
     actions.extend(saves.into_iter().chain(restores));
+    actions.retain(|action| action.at <= end);
+    actions.sort_by_key(|action| action.at);
+}
+
+/// What was done is taken back now and then; drawn apart, as the copies are.
+fn add_undos(actions: &mut Vec<Action>, rng: &mut Rng) {
+    let end = actions.last().map_or(0, |action| action.at);
+    let count = rng.pick(&[0, 2, 5, 15]);
+    let mut next = || Action { at: rng.below(end.max(1)), kind: Kind::Undo, seed: rng.draw() };
+    let undos: Vec<Action> = (0..count).map(|_| next()).collect();
+    actions.extend(undos);
     actions.retain(|action| action.at <= end);
     actions.sort_by_key(|action| action.at);
 }

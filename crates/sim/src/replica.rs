@@ -18,6 +18,7 @@ use crate::bug::Bug;
 use crate::models;
 use crate::plan::{Fate, Kind, Member};
 use crate::rng::Rng;
+use crate::undoing;
 use crate::workload::{self, Desk, Mine};
 
 /// Unix time at which every simulation begins.
@@ -367,6 +368,7 @@ impl Replica {
         match kind {
             Kind::Burst => workload::burst(desk, rng)?,
             Kind::Small => workload::small(desk, rng)?,
+            Kind::Undo => undoing::undo(desk, rng)?,
             _ => workload::write(desk, rng)?,
         }
         self.store.set_local(false);

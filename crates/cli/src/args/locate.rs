@@ -156,6 +156,9 @@ pub(crate) enum TagCommand {
     Rm {
         /// A tag: its name, its id, or the first digits of that
         tag: String,
+        /// Do not ask before something large
+        #[arg(long)]
+        yes: bool,
     },
     /// Make one tag of two: what carries either is found by the second's name
     Merge {
@@ -164,6 +167,9 @@ pub(crate) enum TagCommand {
         from: String,
         /// The other tag: its name, its id, or the first digits of that
         into: String,
+        /// Do not ask before something large
+        #[arg(long)]
+        yes: bool,
     },
     /// List the tags
     Ls {
@@ -189,5 +195,8 @@ pub(crate) enum TagCommand {
         /// Files: paths on this device, or DEVICE:/path
         #[arg(value_name = "PATH", required = true, value_parser = FileArg::parser())]
         files: Vec<FileArg>,
+        /// Do not ask before something large
+        #[arg(long)]
+        yes: bool,
     },
 }

@@ -41,6 +41,9 @@ pub(crate) enum CollectionCommand {
         /// Files and folders: paths on this device, or DEVICE:/path
         #[arg(value_name = "PATH", required = true, value_parser = FileArg::parser())]
         files: Vec<FileArg>,
+        /// Do not ask before something large
+        #[arg(long)]
+        yes: bool,
     },
     /// List the collections, or what is in one, on all devices
     Ls {

@@ -30,6 +30,10 @@ pub(super) fn serve(
                 let result = execute(context, command, &mut out);
                 out.end(result)?;
             }
+            Request::Ask(command) => {
+                let result = execute(context.asking(), command, &mut out);
+                out.end(result)?;
+            }
             Request::Batch => {
                 let steps = std::iter::from_fn(|| {
                     wire::receive::<Step>(&mut input, MAX_REQUEST).transpose()

@@ -4,11 +4,12 @@ use driftless::Uuid;
 use driftless_catalog::{Catalog, CollectionInfo, MAX_LISTED};
 
 use super::files::hand_on;
-use super::{Context, gone, pairs};
+use super::{Context, LARGE, gone, pairs};
 use crate::answer::{Answer, CollectionRow, Record, Rows, TaggedReport};
 use crate::args::{CollectionCommand, FileArg};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::text::plural;
 
 pub(super) fn run(
     context: Context<'_>,
@@ -48,9 +49,14 @@ pub(super) fn run(
             let changed = catalog.add_to_collection(id, &items)?;
             moved(id, collection, true, changed, &files)
         }
-        CollectionCommand::Remove { collection, files } => {
+        CollectionCommand::Remove { collection, files, yes } => {
             let id = catalog.select_collection(&collection)?;
             let items = catalog.resolve_all(&files)?;
+            if items.len() > LARGE {
+                let things = plural(items.len() as u64, "thing", "things");
+                let what = format!("{things} will be taken out of {collection}");
+                context.before_something_large(("collection remove", what), yes, out)?;
+            }
             let changed = catalog.remove_from_collection(id, &items)?;
             moved(id, collection, false, changed, &files)
         }

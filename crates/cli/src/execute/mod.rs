@@ -44,6 +44,11 @@ pub(crate) use batch::run as run_batch;
 pub(crate) use locations::scan_waiting;
 pub(crate) use status::phase_progress;
 
+/// The code of what somebody has to say yes to.
+pub(crate) const CONFIRM: &str = "confirm";
+/// How many things a command can change without a word.
+const LARGE: usize = 1_000;
+
 /// An open library, and whose.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -52,6 +57,8 @@ pub(crate) struct Context<'a> {
     pub(crate) daemon: bool,
     /// Set when long work is to end.
     pub(crate) stopping: &'a AtomicBool,
+    /// Whether somebody can be asked before something large.
+    pub(crate) asks: bool,
     /// Where a daemon does what need not be waited for.
     pub(crate) background: Option<&'a Background>,
 }
@@ -112,7 +119,28 @@ impl<'a> Context<'a> {
     /// A library that this process has open for one command.
     pub(crate) fn alone(library: &'a Library) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { library, daemon: false, stopping: &NEVER, background: None }
+        Self { library, daemon: false, stopping: &NEVER, asks: false, background: None }
+    }
+
+    /// The same, with somebody to ask before something large.
+    pub(crate) fn asking(self) -> Self {
+        Self { asks: true, ..self }
+    }
+
+    /// Before something large: says what will happen and, if somebody can be asked and has not said
+    /// yes, leaves it at that; else takes a checkpoint.
+    fn before_something_large(
+        &self,
+        (command, what): (&str, String),
+        yes: bool,
+        out: &mut dyn Output,
+    ) -> Result<(), Failure> {
+        if self.asks && !yes {
+            return Err(Failure::refused(CONFIRM, what).next("run it again with --yes"));
+        }
+        let checkpoint = self.library.checkpoint(command)?;
+        let name = &checkpoint.name;
+        out.note(format!("{what}\nTo take it back: driftless undo --to {name}")).map_err(gone)
     }
 
     /// The catalogue, as it is or as it was.
@@ -129,6 +157,7 @@ impl<'a> Context<'a> {
             library: background.library(),
             daemon: true,
             stopping: background.stopping(),
+            asks: false,
             background: Some(background),
         }
     }

@@ -30,8 +30,8 @@ pub(super) fn touches(command: &LibraryCommand) -> Option<Touches> {
             let named = fields.iter().filter_map(|field| field.strip_prefix("name="));
             (vec![], named.chain([tag.as_str()]).collect())
         }
-        TagCommand::Rm { tag } | TagCommand::Remove { tag, .. } => (vec![], vec![tag]),
-        TagCommand::Merge { from, into } => (vec![], vec![from, into]),
+        TagCommand::Rm { tag, .. } | TagCommand::Remove { tag, .. } => (vec![], vec![tag]),
+        TagCommand::Merge { from, into, .. } => (vec![], vec![from, into]),
         TagCommand::Add { tag, .. } => (vec![tag], vec![]),
         TagCommand::Ls { .. } => return None,
     };

@@ -3,11 +3,12 @@
 use driftless::{Syncable as _, Uuid};
 use driftless_catalog::{Catalog, NewTag, Tag, TagInfo};
 
-use super::{Context, gone, pairs, undo};
+use super::{Context, LARGE, gone, pairs, undo};
 use crate::answer::{Answer, Record, Rows, TagRow, TaggedReport};
 use crate::args::{FileArg, TagCommand};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::text::plural;
 
 pub(super) fn run(
     context: Context<'_>,
@@ -34,13 +35,25 @@ pub(super) fn run(
             catalog.set_tags_fields(&ids, &pairs(&fields, "tag set TAG color=red")?)?;
             changed(first(&ids)?, &tag, "is changed")
         }
-        TagCommand::Rm { tag } => {
+        TagCommand::Rm { tag, yes } => {
             let ids = catalog.select_tag_group(&tag)?;
+            let on = on_how_many(&catalog, first(&ids)?)?;
+            if on > LARGE as u64 {
+                let what = format!("{tag} will show no more on the {} that carry it", files(on));
+                context.before_something_large(("tag rm", what), yes, out)?;
+            }
             catalog.delete_tags(&ids)?;
             changed(first(&ids)?, &tag, "is deleted")
         }
-        TagCommand::Merge { from, into } => {
+        TagCommand::Merge { from, into, yes } => {
             let (ids, id) = (catalog.select_tag_group(&from)?, catalog.select_tag(&into)?);
+            let on = [on_how_many(&catalog, first(&ids)?)?, on_how_many(&catalog, id)?];
+            let what = format!(
+                "{from} (on {}) will be one with {into} (on {}), and go by its name",
+                files(on[0]),
+                files(on[1])
+            );
+            context.before_something_large(("tag merge", what), yes, out)?;
             catalog.merge_tags(&ids, id)?;
             changed(id, &from, &format!("is one with {into} now"))
         }
@@ -50,15 +63,30 @@ pub(super) fn run(
             let changed = catalog.tag_paths(id, &items)?;
             tagged(id, tag, true, changed, &files)
         }
-        TagCommand::Remove { tag, files } => {
+        TagCommand::Remove { tag, files, yes } => {
             let ids = catalog.select_tags(&tag)?;
             let items = catalog.resolve_all(&files)?;
+            if items.len() > LARGE {
+                let what = format!("{tag} will be taken off {}", self::files(items.len() as u64));
+                context.before_something_large(("tag remove", what), yes, out)?;
+            }
             let changed = catalog.untag_paths(&ids, &items)?;
             tagged(first(&ids)?, tag, false, changed, &files)
         }
     };
     out.answer(answer).map_err(gone)?;
     Ok(Exit::Done)
+}
+
+/// How many things carry a tag.
+fn on_how_many(catalog: &Catalog<'_>, tag: Uuid) -> Result<u64, Failure> {
+    let tags = catalog.tags()?;
+    let found = tags.iter().find(|info| info.tag.id == tag && info.alias_of.is_none());
+    Ok(found.map_or(0, |info| info.subjects))
+}
+
+fn files(count: u64) -> String {
+    plural(count, "thing", "things")
 }
 
 fn first(ids: &[Uuid]) -> Result<Uuid, Failure> {
