@@ -79,3 +79,51 @@ fn the_tour_can_be_pasted() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("the same"), "{script}\n--\n{out}\n--\n{err}");
 }
+
+/// The lines of the shell blocks of a page.
+fn commands(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let lines = blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap().trim_end());
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_commands_of_the_page_about_history_do_what_they_say() {
+    const PROLOGUE: &str = r#"
+set -eu
+driftless() { "$DRIFTLESS" --dir "$PLACE/laptop" "$@"; }
+driftless init --device-name laptop
+driftless location add docs
+for tag in important holiday vacation; do driftless tag create $tag; done
+driftless tag rm important
+driftless meta set docs/protocol.md note="read again"
+last() { driftless log --limit 1 | grep -o 'laptop#[0-9]*'; }
+LAST=$(last)
+"#;
+    let place = tempfile::tempdir().unwrap();
+    let lines = commands("docs/history.md");
+    assert!(lines.len() > 15, "{lines:#?}");
+    let prepared = |line: &String| match line.as_str() {
+        // Nobody follows without a daemon; with one a test of its own does.
+        "driftless log --follow" => "! driftless log --follow".to_owned(),
+        line => line.replace("laptop#42", "\"$LAST\""),
+    };
+    let script: Vec<String> = lines.iter().map(prepared).collect();
+    let script = format!("{PROLOGUE}\n{}\necho the end\n", script.join("\n"));
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(root())
+        .env("DRIFTLESS", env!("CARGO_BIN_EXE_driftless"))
+        .env("PLACE", place.path())
+        .env("XDG_STATE_HOME", place.path().join("state"))
+        .env("XDG_RUNTIME_DIR", place.path().join("run"))
+        .env_remove("DRIFTLESS_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("the end"), "{script}\n--\n{out}\n--\n{err}");
+    assert!(err.contains("driftless undo --to c1"), "{err}");
+}

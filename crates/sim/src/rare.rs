@@ -3,7 +3,7 @@
 use crate::world::Counts;
 
 /// The rare things, by the names under which they are counted.
-pub const RARE: [&str; 47] = [
+pub const RARE: [&str; 51] = [
     "crashes after the commit",
     "crashes before the commit",
     "rolled back",
@@ -51,6 +51,10 @@ pub const RARE: [&str; 47] = [
     "reconcile: the asking side crashes",
     "reconcile: the serving side crashes",
     "session: a full one begun anew",
+    "undo: a creation",
+    "undo: a delete",
+    "undo: a write",
+    "undo: something in the way",
 ];
 
 /// Seeds after which all of them must have happened, when everything may go wrong.

@@ -83,6 +83,8 @@ pub(crate) struct Replica {
     stopped: std::ops::Range<u64>,
     stood_ms: u64,
     pub(crate) mine: Mine,
+    /// What its users took back in this batch.
+    pub(crate) undone: Vec<&'static str>,
     /// What it means to own, as far as that is durable.
     pub(crate) mine_durable: Mine,
     /// What it holds durably.
@@ -161,6 +163,7 @@ impl Replica {
             stopped: 0..0,
             stood_ms: 0,
             mine: Mine::new(),
+            undone: Vec::new(),
             mine_durable: Mine::new(),
             durable: State::default(),
             durable_clock: Hlc::default(),
@@ -368,7 +371,7 @@ impl Replica {
         match kind {
             Kind::Burst => workload::burst(desk, rng)?,
             Kind::Small => workload::small(desk, rng)?,
-            Kind::Undo => undoing::undo(desk, rng)?,
+            Kind::Undo => self.undone.extend(undoing::undo(desk, rng)?),
             _ => workload::write(desk, rng)?,
         }
         self.store.set_local(false);

@@ -62,6 +62,9 @@ impl World {
         let relaxed = wishes.is_empty() && self.rng.chance(self.plan.relaxed) && !self.calm;
         let heard = self.before_batch(i, &inputs);
         let done = self.replicas[i].run(inputs, wishes, (self.plan.given_up, relaxed), self.now);
+        for what in std::mem::take(&mut self.replicas[i].undone) {
+            self.count(what);
+        }
         let batch = done.map_err(|what| self.violation(Rule::Write, format!("{i}: {what}")))?;
         self.meet_fate(i, batch, relaxed)?;
         self.after_batch(i, heard)?;

@@ -8,7 +8,7 @@ use driftless_core::engine::WriteError;
 use driftless_core::id::{Dot, RecordKey};
 use driftless_core::merge;
 use driftless_core::record::Record;
-use driftless_core::schema::{ModelDescriptor, ModelId, ModelKind};
+use driftless_core::schema::{MergeRule, ModelDescriptor, ModelId, ModelKind};
 use driftless_core::store::Store;
 use driftless_core::undo::{Done, Ended, RecordPast, Step, TakeBack, difference};
 use driftless_core::version::Vector;
@@ -20,33 +20,43 @@ use crate::workload::{Desk, Outcome};
 /// How far back what is taken back may be.
 const LATELY: usize = 12;
 
-/// Takes one change of one record back, if nothing stands in the way.
-pub(crate) fn undo(desk: &mut Desk<'_>, rng: &mut Rng) -> Outcome {
-    let Some((model, key, done, past)) = choose(desk, rng)? else { return Ok(()) };
+/// Takes one change of one record back, if nothing stands in the way. What was taken back.
+pub(crate) fn undo(desk: &mut Desk<'_>, rng: &mut Rng) -> Result<Option<&'static str>, String> {
+    let Some((model, key, done, past)) = choose(desk, rng)? else { return Ok(None) };
     let record = read(desk, model.id, &key)?;
     let (whole, ended) = replay(&past, None);
     if whole != record {
         // A part of the log is gone, and with it what it would be without one of its changes.
-        return Ok(());
+        return Ok(None);
     }
     let past = RecordPast { changes: past, ended };
     let undone = BTreeSet::from([done.dot]);
     let back = TakeBack { past: &past, model: &model, undone: &undone, force: false };
     let mut after = record.clone();
     if !back.take_back(&mut after, &done).is_empty() {
-        return Ok(());
+        return Ok(Some("undo: something in the way"));
     }
     let again = matches!(done.op, Op::Delete { .. }) && record.is_alive();
     let replaced = matches!(&done.op, Op::Create { over, .. } if !over.is_empty());
-    if !again && !replaced {
+    // What a device has counted since goes on from what is taken back.
+    let counted = done.writes().iter().any(|write| {
+        let counts = model.field(write.field).is_some_and(|f| f.rule == MergeRule::Counter);
+        counts && record.versions(write.field).iter().all(|version| version.dot != done.dot)
+    });
+    if !again && !replaced && !counted {
         let (never, _) = replay(&past.changes, Some(done.dot));
         alike(&model, &key, &after, &never)?;
     }
-    if let Some(step) = difference(&record, &after, &model) {
-        write(desk, &model, &key, step)?;
-    }
+    let Some(step) = difference(&record, &after, &model) else { return Ok(None) };
+    let what = match step {
+        Step::Create(_) => "undo: a delete",
+        Step::Set(_) => "undo: a write",
+        Step::Delete => "undo: a creation",
+    };
+    write(desk, &model, &key, step)?;
     let now = read(desk, model.id, &key)?;
-    alike(&model, &key, &now, &after)
+    alike(&model, &key, &now, &after)?;
+    Ok(Some(what))
 }
 
 /// A change of a record that users can write, with all changes of that record in the log.

@@ -308,3 +308,41 @@ fn the_log_is_filtered_and_followed() {
     drop(lines);
     reader.join().unwrap();
 }
+
+#[test]
+fn something_large_leaves_a_checkpoint_to_go_back_to() {
+    let world = World::new();
+    let one = world.founder("one");
+    let two = world.joiner("two", &one);
+    for tag in ["holiday", "vacation"] {
+        one.ok(&["tag", "create", tag, "--color", tag]);
+    }
+    one.sync();
+    let merged = one.run(&["tag", "merge", "holiday", "vacation"]);
+    assert_eq!(merged.code, 0, "{merged:?}");
+    assert!(merged.stderr.contains("driftless undo --to c1"), "{merged:?}");
+    let log = one.run(&["--json", "log"]).lines();
+    let at = log.iter().position(|line| line["checkpoint"] == "c1").unwrap();
+    assert_eq!((&log[at]["what"], at), (&json!("tag merge"), log.len() - 2), "{log:?}");
+    assert!(one.run(&["log"]).stdout.contains("checkpoint c1, before: tag merge"));
+    // What else this device did since goes back as well, and what others did stays.
+    one.ok(&["tag", "create", "later"]);
+    one.sync();
+    two.ok(&["tag", "create", "of two"]);
+    two.sync();
+    let names = |device: &Device| device.tags();
+    assert_eq!(names(&one).len(), 4);
+    let plan = one.ok(&["undo", "--to", "c1", "--dry-run"]);
+    assert_eq!((plan["undone"].as_array().unwrap().len(), names(&one).len()), (2, 4), "{plan}");
+    one.ok(&["undo", "--to", "c1"]);
+    one.sync();
+    for device in [&one, &two] {
+        assert_eq!(names(device), ["holiday", "of two", "vacation"]);
+    }
+    assert_equal(&[&one, &two]);
+    assert_eq!(one.refused(&["undo", "--to", "c9"], 3)["code"], "no_checkpoint");
+    assert_eq!(two.refused(&["undo", "--to", "c1"], 3)["code"], "no_checkpoint");
+    one.refused(&["undo"], 2);
+    one.refused(&["undo", "nonsense"], 2);
+    assert_eq!(one.refused(&["undo", "one#999"], 3)["code"], "no_change_set");
+}

@@ -13,6 +13,7 @@ use driftless_store::Past;
 
 use super::past;
 use super::undo::{UndoStep, name_of, step};
+use super::undoing::PATIENCE;
 use super::{UndoPlan, Undone};
 use crate::conflicts::names;
 use crate::error::Error;
@@ -122,7 +123,7 @@ impl Library {
         key: impl Into<RecordKey>,
     ) -> Result<Undone, Error> {
         let key = key.into();
-        loop {
+        for _ in 0..PATIENCE {
             let past = self.past()?;
             let (dot, step) = revival(&past, model, &key)?;
             let steps = vec![step];
@@ -137,6 +138,7 @@ impl Library {
                 return Ok(Undone { plan, written });
             }
         }
+        Err(Error::Unsettled)
     }
 }
 

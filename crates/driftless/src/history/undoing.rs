@@ -19,7 +19,7 @@ const AT_ONCE: usize = 10_000;
 /// Bytes of values that one transaction writes, about.
 const BYTES_AT_ONCE: usize = 2 << 20;
 /// How often it is thought through again when something is written meanwhile.
-const PATIENCE: usize = 10;
+pub(super) const PATIENCE: usize = 10;
 
 /// What undoing came to.
 ///
