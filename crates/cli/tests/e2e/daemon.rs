@@ -10,8 +10,9 @@ use crate::common::{World, first_line, until};
 
 fn socket(world: &World) -> PathBuf {
     let folder = world.path().join("run/driftless");
-    let mut sockets = std::fs::read_dir(folder).unwrap();
-    let socket = sockets.next().unwrap().unwrap().path();
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut sockets = files.filter(|path| path.extension().is_some_and(|end| end == "sock"));
+    let socket = sockets.next().unwrap();
     assert!(sockets.next().is_none(), "one daemon has one socket");
     socket
 }
@@ -39,7 +40,7 @@ fn a_daemon_bears_clients_that_talk_nonsense_or_nothing() {
         client.write_all(nonsense).unwrap();
         let mut said = Vec::new();
         client.read_to_end(&mut said).unwrap();
-        assert!(said.starts_with(b"{\"driftless\":1"), "it is greeted, and then hung up on");
+        assert!(said.starts_with(b"{\"driftless\":"), "it is greeted, and then hung up on");
     }
     let mut endless = UnixStream::connect(&socket).unwrap();
     let refused = std::iter::repeat_with(|| endless.write_all(&[b'x'; 65_536])).take(300);
