@@ -212,6 +212,10 @@ impl TakeBack<'_> {
         let beside = |version: &Version| rule != MergeRule::Lww && version.dot != done.dot;
         let mut versions: Vec<Version> = versions.into_iter().filter(beside).collect();
         for version in before {
+            // Where values stand side by side, another write that knew the version ended it as well.
+            if rule != MergeRule::Lww && self.is_ended_by_others(field, &version.dot) {
+                continue;
+            }
             if let Err(at) = versions.binary_search_by_key(&version.dot, |v| v.dot) {
                 versions.insert(at, version);
             }
@@ -219,6 +223,13 @@ impl TakeBack<'_> {
         record.fields.insert(field, versions);
         record.fields.retain(|_, versions| !versions.is_empty());
         obstacle
+    }
+
+    /// Whether a change that is not taken back overwrote a version of a field.
+    fn is_ended_by_others(&self, field: FieldId, dot: &Dot) -> bool {
+        let staying = self.past.changes.iter().filter(|done| !self.undone.contains(&done.dot));
+        let mut writes = staying.flat_map(Done::writes);
+        writes.any(|write| write.field == field && write.over.contains(dot))
     }
 
     /// Takes an addition to a counter out of what the same device has counted since.

@@ -207,6 +207,19 @@ fn a_maximum_falls_back_to_what_it_was() {
     assert_eq!(world.undo(&[&nine], false), set("best", Value::Int(7)));
 }
 
+/// Two devices write beside each other over the same value: without one of them, the other one's
+/// stands, and not what both have ended.
+#[test]
+fn what_another_write_ended_as_well_does_not_come_back() {
+    let mut world = World::default();
+    world.create(dot(1, 1), 10, "a");
+    world.set(dot(1, 2), 20, "best", Value::Int(-11), vec![]);
+    let one = world.set(dot(2, 1), 30, "best", Value::Int(-30), vec![dot(1, 2)]);
+    let other = world.set(dot(3, 1), 30, "best", Value::Int(-64), vec![dot(1, 2)]);
+    assert_eq!(world.undo(&[&one], false), set("best", Value::Int(-64)));
+    assert_eq!(world.undo(&[&one, &other], false), set("best", Value::Int(-11)));
+}
+
 #[test]
 fn a_link_that_was_added_twice_is_there_until_both_are_taken_back() {
     let model = model(ModelKind::Link);
