@@ -212,8 +212,9 @@ impl TakeBack<'_> {
         let beside = |version: &Version| rule != MergeRule::Lww && version.dot != done.dot;
         let mut versions: Vec<Version> = versions.into_iter().filter(beside).collect();
         for version in before {
-            // Where values stand side by side, another write that knew the version ended it as well.
-            if rule != MergeRule::Lww && self.is_ended_by_others(field, &version.dot) {
+            // A delete took it meanwhile, or another write that knew it ended it as well.
+            let taken = !version.lives.iter().any(|life| record.lives.contains_key(life));
+            if taken || (obstacle.is_none() && self.is_ended_by_others(field, &version.dot)) {
                 continue;
             }
             if let Err(at) = versions.binary_search_by_key(&version.dot, |v| v.dot) {
@@ -313,6 +314,10 @@ impl TakeBack<'_> {
         over: &[Dot],
         fields: &[Write],
     ) -> Vec<Obstacle> {
+        record.lives.remove(&done.dot);
+        for life in over {
+            record.lives.insert(*life, self.past.born(record, life));
+        }
         let mut obstacles = Vec::new();
         if self.model.kind != ModelKind::Link {
             obstacles.extend(fields.iter().filter_map(|write| self.unwrite(record, done, write)));
@@ -322,10 +327,6 @@ impl TakeBack<'_> {
                     versions.push(version.1);
                 }
             }
-        }
-        record.lives.remove(&done.dot);
-        for life in over {
-            record.lives.insert(*life, self.past.born(record, life));
         }
         obstacles
     }

@@ -220,6 +220,21 @@ fn what_another_write_ended_as_well_does_not_come_back() {
     assert_eq!(world.undo(&[&one, &other], false), set("best", Value::Int(-11)));
 }
 
+/// A device deletes a record, another one makes it anew beside that, and a third one that knows both
+/// clears a field that the first life had: without that the field is as the delete left it.
+#[test]
+fn what_a_delete_took_does_not_come_back_with_a_write() {
+    let mut world = World::default();
+    world.create(dot(3, 1), 10, "a");
+    world.set(dot(3, 2), 11, "best", Value::Int(-6), vec![]);
+    let both = vec![dot(3, 1), dot(4, 1)];
+    world.apply(dot(2, 1), 12, Op::Delete { lives: vec![dot(3, 1)] });
+    world.create(dot(4, 1), 13, "b");
+    let fields = vec![world.write("best", Value::Null, vec![dot(3, 2)])];
+    let cleared = world.apply(dot(3, 3), 14, Op::Set { lives: both, fields });
+    assert_eq!(world.undo(&[&cleared], false), (None, vec![]));
+}
+
 #[test]
 fn a_link_that_was_added_twice_is_there_until_both_are_taken_back() {
     let model = model(ModelKind::Link);
