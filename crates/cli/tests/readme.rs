@@ -56,16 +56,12 @@ fn prepared(line: &str, ups: &mut usize) -> String {
     command.replace("join TICKET", "join --yes $TICKET")
 }
 
-#[test]
-fn the_tour_can_be_pasted() {
+/// Runs a script in a place of its own; it must end well and have said this at its end. What it said on
+/// standard error.
+fn paste(script: &str, end: &str) -> String {
     let place = tempfile::tempdir().unwrap();
-    let mut ups = 0;
-    let lines: Vec<String> = tour().iter().map(|line| prepared(line, &mut ups)).collect();
-    assert!(ups >= 3 && lines.len() > 15, "the tour was found: {lines:#?}");
-    let check = "[ \"$(laptop digest)\" = \"$(desktop digest)\" ] && echo the same";
-    let script = format!("{PROLOGUE}\n{}\n{check}\n", lines.join("\n"));
     let output = Command::new("bash")
-        .args(["-c", &script])
+        .args(["-c", script])
         .current_dir(root())
         .env("DRIFTLESS", env!("CARGO_BIN_EXE_driftless"))
         .env("PLACE", place.path())
@@ -77,7 +73,18 @@ fn the_tour_can_be_pasted() {
         .unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("the same"), "{script}\n--\n{out}\n--\n{err}");
+    assert!(output.status.success() && out.contains(end), "{script}\n--\n{out}\n--\n{err}");
+    err.into_owned()
+}
+
+#[test]
+fn the_tour_can_be_pasted() {
+    let mut ups = 0;
+    let lines: Vec<String> = tour().iter().map(|line| prepared(line, &mut ups)).collect();
+    assert!(ups >= 3 && lines.len() > 15, "the tour was found: {lines:#?}");
+    let check = "[ \"$(laptop digest)\" = \"$(desktop digest)\" ] && echo the same";
+    let script = format!("{PROLOGUE}\n{}\n{check}\n", lines.join("\n"));
+    paste(&script, "the same");
 }
 
 /// The lines of the shell blocks of a page.
@@ -101,7 +108,6 @@ driftless meta set docs/protocol.md note="read again"
 last() { driftless log --limit 1 | grep -o 'laptop#[0-9]*'; }
 LAST=$(last)
 "#;
-    let place = tempfile::tempdir().unwrap();
     let lines = commands("docs/history.md");
     assert!(lines.len() > 15, "{lines:#?}");
     let prepared = |line: &String| match line.as_str() {
@@ -111,19 +117,6 @@ LAST=$(last)
     };
     let script: Vec<String> = lines.iter().map(prepared).collect();
     let script = format!("{PROLOGUE}\n{}\necho the end\n", script.join("\n"));
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(root())
-        .env("DRIFTLESS", env!("CARGO_BIN_EXE_driftless"))
-        .env("PLACE", place.path())
-        .env("XDG_STATE_HOME", place.path().join("state"))
-        .env("XDG_RUNTIME_DIR", place.path().join("run"))
-        .env_remove("DRIFTLESS_DIR")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("the end"), "{script}\n--\n{out}\n--\n{err}");
+    let err = paste(&script, "the end");
     assert!(err.contains("driftless undo --to c1"), "{err}");
 }

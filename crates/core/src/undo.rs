@@ -284,26 +284,24 @@ impl TakeBack<'_> {
         if !over.is_empty() {
             return self.unreplace(record, done, over, fields);
         }
-        let mut without = record.clone();
-        without.lives.remove(&done.dot);
-        let lost = |version: &Version| version.lives.iter().all(|l| !without.lives.contains_key(l));
+        let mut lives = record.lives.clone();
+        lives.remove(&done.dot);
+        let lost = |version: &Version| version.lives.iter().all(|life| !lives.contains_key(life));
         let all = record.fields.values().flatten().filter(|version| lost(version));
         let later: BTreeSet<Dot> =
             all.map(|version| version.dot).filter(|dot| *dot != done.dot).collect();
         if !later.is_empty() && !self.force {
             return vec![Obstacle::Changed { by: later.into_iter().collect() }];
         }
-        without.fields = record.fields.clone();
-        for versions in without.fields.values_mut() {
+        for versions in record.fields.values_mut() {
             versions.retain(|version| !lost(version));
         }
-        without.fields.retain(|_, versions| !versions.is_empty());
-        let obstacles = match later.is_empty() {
+        record.fields.retain(|_, versions| !versions.is_empty());
+        record.lives = lives;
+        match later.is_empty() {
             true => Vec::new(),
             false => vec![Obstacle::Changed { by: later.into_iter().collect() }],
-        };
-        *record = without;
-        obstacles
+        }
     }
 
     /// Takes a life back that took the place of others.

@@ -78,8 +78,12 @@ pub(crate) fn is_reborn(store: &mut SqliteStore) -> Result<bool, Error> {
 pub(crate) fn doubt(store: &mut SqliteStore, certain: bool) -> Result<Option<Doubt>, Error> {
     let boot = match std::fs::read(BOOT_ID) {
         Ok(boot) => boot,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(BOOT_ID, "asking which boot this is")(error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return doubted(store),
+        Err(error) => {
+            // A sandbox may forbid it. That is no reason to refuse the library.
+            tracing::warn!(path = BOOT_ID, %error, "whether the machine has booted is not known");
+            return doubted(store);
+        }
     };
     let kept = store.local(SPACE, BOOT)?;
     if kept.as_ref() != Some(&boot) {
