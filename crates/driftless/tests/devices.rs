@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::net::UdpSocket;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use driftless::{
-    Comparison, Error, Library, Models, Progress, Setting, SyncOptions, Syncable, Uuid, join,
+    Comparison, Device, Error, Library, Models, Progress, Setting, SyncOptions, Syncable, Uuid,
+    join,
 };
 
 #[derive(Syncable, Clone, PartialEq, Debug)]
@@ -154,6 +156,26 @@ fn what_was_written_apart_comes_together() {
     assert_eq!((conflicts(&one), conflicts(&two)), (0, 0));
     let count = two.query(|db| db.query_row("SELECT count(*) FROM note", [], |row| row.get(0)));
     assert_eq!(count.unwrap(), Ok(61i64));
+}
+
+#[test]
+fn a_member_whose_row_is_gone_is_found_where_it_was_met() {
+    let place = tempfile::tempdir().unwrap();
+    let one = founder(&place.path().join("one"));
+    let two = joiner(&one, &place.path().join("two"), "two");
+    settle(&two);
+    let row = Device::row_id(&two.device_id());
+    one.write(move |tx| tx.delete::<Device>(row)).unwrap();
+    settle(&one);
+
+    // Somebody else has the first's port meanwhile, so that the second cannot find it either.
+    let before = one.listening()[0];
+    one.stop_sync();
+    let taken = UdpSocket::bind(before).unwrap();
+    one.sync(loopback()).unwrap();
+    assert_ne!(one.listening()[0], before);
+    until("they meet", || one.status().unwrap().peers.iter().all(|peer| peer.online));
+    drop(taken);
 }
 
 #[test]

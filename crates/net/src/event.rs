@@ -1,6 +1,7 @@
 //! What a [`Net`](crate::Net) reports.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub enum NetEvent {
         conn: u64,
         /// The address in use, for people.
         route: String,
+        /// Where the member was met, if the way to it is a direct one.
+        address: Option<SocketAddr>,
     },
     /// A member says that another process with this device's key has connected to it: a copy of this
     /// device's data is in use. The link ends.
@@ -68,7 +71,7 @@ pub enum NetEvent {
 impl fmt::Debug for NetEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connected { peer, conn, route } => {
+            Self::Connected { peer, conn, route, .. } => {
                 write!(f, "Connected {peer:?} #{conn} over {route}")
             }
             Self::Elsewhere { peer } => write!(f, "Elsewhere {peer:?}"),

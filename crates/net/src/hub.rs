@@ -360,11 +360,11 @@ impl Hub {
         self.generation += 1;
         let conn = self.generation;
         let link = Arc::new(Link::new(id, conn, candidate.conn.clone()));
-        let route = link.route();
+        let (route, address) = (link.route(), link.address());
         tracing::info!(peer = %id, conn, route, dialled = candidate.dialled, "connected");
         self.shared.stats(&id).set_failure(None);
         self.shared.set_link(link.clone());
-        self.shared.emit(NetEvent::Connected { peer: id, conn, route });
+        self.shared.emit(NetEvent::Connected { peer: id, conn, route, address });
         let served = Box::pin(link::run(link.clone(), candidate, self.shared.clone()));
         let handle = self.tasks.spawn(async move { Done::Link(served.await) });
         self.names.insert(handle.id(), Task::Link(id));

@@ -18,6 +18,8 @@ use crate::{members, reader, time};
 
 /// Where routes that were given by hand or came with a ticket are kept, by device.
 const ROUTES: &str = "route";
+/// Where the latest address at which a member was met is kept, by device.
+const MET: &str = "met";
 /// Routes that are kept for one device.
 const MAX_ROUTES: usize = 16;
 
@@ -27,8 +29,9 @@ impl Writer {
             NetEvent::Connected { peer, .. } if self.watchman.unsound().is_some() => {
                 self.disconnect(&peer, "its library is damaged");
             }
-            NetEvent::Connected { peer, conn, route } => {
+            NetEvent::Connected { peer, conn, route, address } => {
                 tracing::info!(%peer, route, "connected");
+                self.remember_where(peer, address);
                 self.connections_changed = true;
                 let meeting = self.meetings.entry(peer).or_default();
                 meeting.conn = Some(conn);
@@ -195,14 +198,29 @@ impl Writer {
         Ok(self.store.put_local(ROUTES, &device.0, text.as_bytes())?)
     }
 
+    /// Keeps where a member was met: its row, which says so too, may be deleted.
+    fn remember_where(&mut self, peer: DeviceId, address: Option<SocketAddr>) {
+        let Some(address) = address else { return };
+        if matches!(self.kept(MET, &peer), Ok(known) if known == [address]) {
+            return;
+        }
+        self.follow_up("keeping where a member was met", move |writer| {
+            Ok(writer.store.put_local(MET, &peer.0, address.to_string().as_bytes())?)
+        });
+    }
+
     fn kept_routes(&self, device: &DeviceId) -> Result<Vec<SocketAddr>, Error> {
-        let kept = self.store.local(ROUTES, &device.0)?;
+        self.kept(ROUTES, device)
+    }
+
+    fn kept(&self, space: &str, device: &DeviceId) -> Result<Vec<SocketAddr>, Error> {
+        let kept = self.store.local(space, &device.0)?;
         let text = kept.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Ok(text.iter().flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect())
     }
 
     /// Tells the network whom to keep a link with, and where they may be found: by routes that were
-    /// given, and by what their rows say.
+    /// given, by what their rows say, and by where they were met.
     pub(crate) fn refresh_routes(&mut self) {
         let Some(net) = self.net.clone() else { return };
         let here = self.store.identity().device;
@@ -223,13 +241,17 @@ impl Writer {
     ) -> Result<BTreeMap<DeviceId, Vec<SocketAddr>>, Error> {
         let mut routes = BTreeMap::new();
         for device in dialled {
-            let id = Device::row_id(device);
-            let row: Option<Device> = reader::get(self.store.connection(), id)?;
-            let mut known: BTreeSet<SocketAddr> = self.kept_routes(device)?.into_iter().collect();
-            known.extend(row.as_ref().map(addresses).into_iter().flatten());
-            routes.insert(*device, known.into_iter().collect());
+            routes.insert(*device, self.routes_to(device)?.into_iter().collect());
         }
         Ok(routes)
+    }
+
+    fn routes_to(&self, device: &DeviceId) -> Result<BTreeSet<SocketAddr>, Error> {
+        let row: Option<Device> = reader::get(self.store.connection(), Device::row_id(device))?;
+        let mut known: BTreeSet<SocketAddr> = self.kept_routes(device)?.into_iter().collect();
+        known.extend(self.kept(MET, device)?);
+        known.extend(row.as_ref().map(addresses).into_iter().flatten());
+        Ok(known)
     }
 }
 

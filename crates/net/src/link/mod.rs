@@ -5,6 +5,7 @@ mod flow;
 mod frames;
 mod greet;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,7 +69,26 @@ impl Link {
 
     /// The address in use, for people.
     pub(crate) fn route(&self) -> String {
-        route(&self.conn)
+        match self.path() {
+            Some(TransportAddr::Ip(addr)) => addr.to_string(),
+            Some(TransportAddr::Relay(url)) => format!("relay {url}"),
+            Some(other) => format!("{other:?}"),
+            None => "unknown".to_owned(),
+        }
+    }
+
+    /// The address in use, if it is the peer's own.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self.path() {
+            Some(TransportAddr::Ip(addr)) => Some(addr),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> Option<TransportAddr> {
+        let paths = self.conn.paths();
+        let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next());
+        path.map(|path| path.remote_addr().clone())
     }
 
     /// The round-trip time of the path in use.
@@ -82,17 +102,6 @@ impl Link {
             (ConnectionError::LocallyClosed, Some(cause)) => cause,
             _ => close::words(error),
         }
-    }
-}
-
-fn route(conn: &Connection) -> String {
-    let paths = conn.paths();
-    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next());
-    match path.as_ref().map(|path| path.remote_addr()) {
-        Some(TransportAddr::Ip(addr)) => addr.to_string(),
-        Some(TransportAddr::Relay(url)) => format!("relay {url}"),
-        Some(other) => format!("{other:?}"),
-        None => "unknown".to_owned(),
     }
 }
 
