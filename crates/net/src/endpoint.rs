@@ -30,9 +30,10 @@ const STREAMS: u32 = 3;
 const REBIND_TRIES: u32 = 20;
 const REBIND_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the farewell to the peers may take. A peer that is there answers within a round trip;
-/// for one that is not, the transport would wait three seconds.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the farewell to the peers may take. It is sent at once, and whoever is there hears it; to
+/// hear that it did, and for one that was being dialled in vain, the transport would wait for three
+/// seconds, and so would whoever turns sync off.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What an endpoint needs to know.
 pub(crate) struct Setup<'a, H> {
