@@ -4,10 +4,10 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::Home;
-use driftless::{Progress, Uuid};
+use driftless::Uuid;
 use driftless_catalog::{Catalog, CatalogError, FindQuery, NewTag, Tag, TagInfo};
 
 /// All orders of three.
@@ -37,15 +37,14 @@ fn pair(one: &Home, other: &Home) {
         home.online();
     }
     let met = || {
-        let peers = one.library.wait(Duration::from_secs(60), true).unwrap();
-        peers
-            .iter()
-            .any(|peer| peer.device == other.library.device_id() && peer.progress == Progress::Done)
+        let peers = one.library.status().unwrap().peers;
+        let peer = peers.iter().find(|peer| peer.member.device == other.library.device_id());
+        peer.is_some_and(|peer| peer.online && peer.behind == 0 && peer.ahead == 0)
     };
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !(met() && one.library.digests().unwrap() == other.library.digests().unwrap()) {
-        assert!(std::time::Instant::now() < deadline, "the two do not meet");
-        std::thread::yield_now();
+        assert!(Instant::now() < deadline, "the two do not meet");
+        std::thread::sleep(Duration::from_millis(2));
     }
     for home in [one, other] {
         home.library.stop_sync();
