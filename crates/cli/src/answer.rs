@@ -9,6 +9,7 @@ mod phase;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -74,13 +75,15 @@ pub(crate) enum Answer {
     Restored(RestoredReport),
     /// Something was taken back, or would be.
     Undone(Box<UndoReport>),
+    /// Where the page is.
+    Dashboard(DashboardReport),
 }
 
 impl Answer {
     /// What `--json` prints.
     pub(crate) fn json(&self) -> Result<Value, serde_json::Error> {
         match self {
-            Self::Record(it) => Ok(serde_json::json!({"id": it.id})),
+            Self::Record(it) => serde_json::to_value(Identified { id: it.id.clone() }),
             Self::Library(it) => serde_json::to_value(it),
             Self::Invitation(it) => serde_json::to_value(it),
             Self::Pairing(it) => serde_json::to_value(it),
@@ -105,6 +108,7 @@ impl Answer {
             Self::Backup(it) => serde_json::to_value(it),
             Self::Restored(it) => serde_json::to_value(it),
             Self::Undone(it) => serde_json::to_value(it),
+            Self::Dashboard(it) => serde_json::to_value(it),
         }
     }
 }
@@ -159,15 +163,31 @@ impl Rows {
 }
 
 /// A record that a command made or changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) id: String,
     /// What happened to it, for people.
     pub(crate) did: String,
 }
 
+/// What `--json` prints of a record that a command made or changed.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub(crate) struct Identified {
+    pub(crate) id: String,
+}
+
+/// Where the daemon's page is.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub(crate) struct DashboardReport {
+    /// The address with the token, for a browser.
+    pub(crate) url: String,
+    /// The address alone.
+    pub(crate) address: String,
+    pub(crate) token: String,
+}
+
 /// A library that this device belongs to from now on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Founded {
     pub(crate) library_id: String,
     pub(crate) library: String,
@@ -177,7 +197,7 @@ pub(crate) struct Founded {
 }
 
 /// A ticket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Invitation {
     pub(crate) ticket: String,
     pub(crate) expires: String,
@@ -186,7 +206,7 @@ pub(crate) struct Invitation {
 }
 
 /// A joiner that showed a ticket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Pairing {
     pub(crate) code: String,
     pub(crate) device_id: String,
@@ -196,7 +216,7 @@ pub(crate) struct Pairing {
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DeviceRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -211,7 +231,7 @@ pub(crate) struct DeviceRow {
 }
 
 /// A link to another device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
     pub(crate) device_id: String,
     pub(crate) name: String,
@@ -227,7 +247,7 @@ pub(crate) struct PeerRow {
 }
 
 /// How another device is, compared with this one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct PeerState {
     pub(crate) device_id: String,
     pub(crate) name: String,
@@ -252,7 +272,7 @@ pub(crate) struct PeerState {
 }
 
 /// How things stand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct StatusReport {
     pub(crate) device_id: String,
     pub(crate) device: String,
@@ -285,7 +305,7 @@ pub(crate) struct StatusReport {
 }
 
 /// Bytes of the library's files, by name, and what they are used for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SizesReport {
     #[serde(flatten)]
     pub(crate) files: BTreeMap<String, u64>,
@@ -297,7 +317,7 @@ pub(crate) struct SizesReport {
 }
 
 /// What the room of a library's files is used for, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct RoomReport {
     /// What sync adds: the stamps, its indexes, tombstones, the log, history and state.
     pub(crate) sync: u64,
@@ -317,14 +337,14 @@ pub(crate) struct RoomReport {
 }
 
 /// How a wait ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SyncReport {
     pub(crate) done: bool,
     pub(crate) peers: Vec<SyncPeer>,
 }
 
 /// A device's part in a wait.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SyncPeer {
     pub(crate) device_id: String,
     pub(crate) name: String,
@@ -335,7 +355,7 @@ pub(crate) struct SyncPeer {
 }
 
 /// How a comparison ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct VerifyReport {
     pub(crate) equal: bool,
     pub(crate) peers: Vec<VerifyPeer>,
@@ -346,7 +366,7 @@ pub(crate) struct VerifyReport {
 }
 
 /// What comparing with a device came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct VerifyPeer {
     pub(crate) device_id: String,
     pub(crate) name: String,
@@ -357,7 +377,7 @@ pub(crate) struct VerifyPeer {
 }
 
 /// Links that were cut, or may be made again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct LinksReport {
     /// Of this device, or of all.
     pub(crate) device_id: Option<String>,
@@ -365,20 +385,20 @@ pub(crate) struct LinksReport {
 }
 
 /// An address that was remembered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct RouteReport {
     pub(crate) address: SocketAddr,
 }
 
 /// What stopping the daemon came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct StoppedReport {
     /// Whether there was one.
     pub(crate) stopped: bool,
 }
 
 /// An indexed folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct LocationRow {
     pub(crate) id: String,
     pub(crate) device: String,
@@ -401,7 +421,7 @@ pub(crate) struct LocationRow {
 }
 
 /// A file, folder or link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct EntryRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -427,7 +447,7 @@ pub(crate) struct EntryRow {
 }
 
 /// All that is noted about a file, folder or link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct NotedReport {
     pub(crate) id: String,
     pub(crate) path: String,
@@ -444,7 +464,7 @@ pub(crate) struct NotedReport {
 }
 
 /// A collection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct CollectionRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -454,7 +474,7 @@ pub(crate) struct CollectionRow {
 }
 
 /// A tag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct TagRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -469,7 +489,7 @@ pub(crate) struct TagRow {
 }
 
 /// What a scan came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ScanReport {
     pub(crate) id: String,
     pub(crate) path: String,
@@ -490,7 +510,7 @@ pub(crate) struct ScanReport {
 }
 
 /// Something that a scan could not read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ProblemRow {
     pub(crate) path: String,
     pub(crate) what: String,
@@ -498,7 +518,7 @@ pub(crate) struct ProblemRow {
 }
 
 /// A tag that was put on files or taken off, or a collection that files were put into or taken out of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct TaggedReport {
     /// The tag or collection.
     pub(crate) id: String,
@@ -511,7 +531,7 @@ pub(crate) struct TaggedReport {
 }
 
 /// A location whose first scan is still to come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Registered {
     pub(crate) id: String,
     pub(crate) path: String,
@@ -522,7 +542,9 @@ pub(crate) struct Registered {
 }
 
 /// How bad a finding is, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// Nothing was found.
@@ -536,7 +558,7 @@ pub(crate) enum Severity {
 }
 
 /// Something that a check found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Finding {
     /// Which check.
     pub(crate) check: String,
@@ -550,7 +572,7 @@ pub(crate) struct Finding {
 }
 
 /// A check that found nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Passed {
     pub(crate) check: String,
     /// What is so.
@@ -558,7 +580,7 @@ pub(crate) struct Passed {
 }
 
 /// What a look at everything found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DoctorReport {
     /// The worst first.
     pub(crate) findings: Vec<Finding>,

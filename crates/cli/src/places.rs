@@ -131,6 +131,18 @@ impl Places {
         }
     }
 
+    /// What is kept of this library on this device alone; `None` if there is no safe place for it.
+    pub(crate) fn make_state_dir(&self) -> Option<PathBuf> {
+        let state = self.state.as_ref()?;
+        match make_private(state) {
+            Ok(()) => Some(state.clone()),
+            Err(error) => {
+                tracing::warn!(%error, state = %state.display(), "no place for this device's state");
+                None
+            }
+        }
+    }
+
     /// Where a client looks for the daemon. It may have been started with other variables set.
     pub(crate) fn sockets(&self) -> &[PathBuf] {
         &self.sockets

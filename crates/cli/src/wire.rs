@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Progress;
 
 /// The version of this protocol; client and daemon have to agree.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 /// The longest line that a client may send: the largest value, however JSON escapes it.
 pub(crate) const MAX_REQUEST: usize = 8 << 20;
 /// The longest line that a daemon may send.

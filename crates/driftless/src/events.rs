@@ -182,3 +182,33 @@ impl Iterator for StandingStream {
         }
     }
 }
+
+impl StandingStream {
+    /// Waits for the next, in async code; `None` when the library was closed.
+    ///
+    /// ```
+    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+    /// # use home::*;
+    /// # let library = home()?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// let mut standings = library.subscribe_standing()?;
+    /// # runtime.block_on(async {
+    /// let standing = standings.changed().await.expect("the library is open");
+    /// assert_eq!(standing.percent(), 100);
+    /// # });
+    /// # Ok::<(), driftless::Error>(())
+    /// ```
+    pub async fn changed(&mut self) -> Option<Standing> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        loop {
+            match self.receiver.recv().await {
+                Ok(standing) => return Some(standing),
+                // Only the latest are of interest.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}

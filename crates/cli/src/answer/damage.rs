@@ -1,10 +1,11 @@
 //! What is damaged on this device.
 
 use driftless::{Damage, DamagedRecord, Examined};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A record that was damaged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DamagedRow {
     pub(crate) model: String,
     pub(crate) id: String,
@@ -13,7 +14,7 @@ pub(crate) struct DamagedRow {
 }
 
 /// What is damaged, as far as it is known.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DamageReport {
     /// How many records are not back from the others yet.
     pub(crate) missing: u64,
@@ -26,7 +27,7 @@ pub(crate) struct DamageReport {
 }
 
 /// What reading everything found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DeepReport {
     /// What was damaged, and is brought back from the others.
     pub(crate) damaged: Vec<DamagedRow>,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A value that a change took the place of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ReplacedRow {
     /// `null` also if it is not known.
     pub(crate) value: Value,
@@ -19,7 +20,7 @@ pub(crate) struct ReplacedRow {
 }
 
 /// A field that a change wrote, or that a delete took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct FieldRow {
     pub(crate) field: String,
     pub(crate) value: Value,
@@ -27,7 +28,7 @@ pub(crate) struct FieldRow {
 }
 
 /// A change of a record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct HistoryRow {
     pub(crate) dot: String,
     /// By the clock of who wrote it; nothing is known of a row that a device owns.
@@ -44,7 +45,7 @@ pub(crate) struct HistoryRow {
 }
 
 /// What a change set did to one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ChangeRow {
     pub(crate) model: String,
     pub(crate) record: String,
@@ -54,7 +55,7 @@ pub(crate) struct ChangeRow {
 }
 
 /// A change set, or a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum LogRow {
     /// A change set.
@@ -72,7 +73,7 @@ pub(crate) enum LogRow {
 }
 
 /// A field of a record that undoing writes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct UndoneField {
     pub(crate) field: String,
     pub(crate) from: Value,
@@ -80,7 +81,7 @@ pub(crate) struct UndoneField {
 }
 
 /// What undoing does to a record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct UndoneRow {
     pub(crate) model: String,
     pub(crate) record: String,
@@ -90,7 +91,7 @@ pub(crate) struct UndoneRow {
 }
 
 /// What stands in the way of undoing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ObstacleRow {
     pub(crate) model: String,
     pub(crate) record: String,
@@ -107,7 +108,7 @@ pub(crate) struct ObstacleRow {
 }
 
 /// What undoing came to, or would.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct UndoReport {
     /// Whether nothing was done.
     pub(crate) dry_run: bool,
@@ -120,7 +121,7 @@ pub(crate) struct UndoReport {
 }
 
 /// A record that was deleted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct DeletedRow {
     pub(crate) id: String,
     pub(crate) name: Option<String>,

@@ -1,10 +1,11 @@
 //! Results about what merging left open.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One of the values of a conflict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct SiblingRow {
     pub(crate) value: Value,
     /// The writer's name, or its id where that is not known.
@@ -16,7 +17,7 @@ pub(crate) struct SiblingRow {
 }
 
 /// A field with several values that were written concurrently.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ConflictRow {
     pub(crate) id: String,
     pub(crate) model: String,
@@ -30,7 +31,7 @@ pub(crate) struct ConflictRow {
 }
 
 /// How a conflict was resolved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct ResolvedReport {
     pub(crate) id: String,
     pub(crate) model: String,
@@ -44,7 +45,7 @@ pub(crate) struct ResolvedReport {
 }
 
 /// Something that is kept and merged, and cannot show.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct QuarantineRow {
     /// The record.
     pub(crate) id: String,
@@ -62,7 +63,7 @@ pub(crate) struct QuarantineRow {
 }
 
 /// What trying again came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct RetriedReport {
     /// How much waited before.
     pub(crate) tried: u64,

@@ -1,9 +1,10 @@
 //! How far a replica is, and what it need not keep.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Lanes that are being fetched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Backfill {
     /// From whom.
     pub(crate) peer: String,
@@ -14,7 +15,7 @@ pub(crate) struct Backfill {
 }
 
 /// What pruning came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct PrunedReport {
     /// Change sets that left the log.
     pub(crate) sets: u64,
@@ -23,7 +24,7 @@ pub(crate) struct PrunedReport {
 }
 
 /// How far a phase is, and how fast it gets on. What is counted are change sets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct PhaseProgress {
     /// As in the status.
     pub(crate) phase: String,

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use driftless::Library;
 use driftless_catalog::keep::KeepReports;
 
+use super::HttpPlace;
 use super::clients::Clients;
 
 /// The daemon's library, for work on a thread of its own. What works there looks at the flag that it
@@ -29,6 +30,11 @@ impl Background {
     /// How folders are kept, if they are.
     pub(crate) fn kept(&self) -> Option<&KeepReports> {
         self.clients.kept()
+    }
+
+    /// Where the daemon is reached over HTTP.
+    pub(crate) fn http(&self) -> Option<&HttpPlace> {
+        self.clients.http()
     }
 
     /// Set when long work is to end.

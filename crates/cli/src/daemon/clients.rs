@@ -12,7 +12,7 @@ use driftless::Library;
 use driftless_catalog::keep::KeepReports;
 
 use super::background::Background;
-use super::{FAREWELL, Stop, remove, serve};
+use super::{FAREWELL, HttpPlace, Stop, remove, serve};
 
 /// Clients that are served at once.
 const MAX_CLIENTS: usize = 64;
@@ -26,6 +26,8 @@ pub(super) struct Clients {
     stopping: AtomicBool,
     /// How folders are kept, if they are.
     kept: OnceLock<KeepReports>,
+    /// Where the daemon is reached over HTTP.
+    http: OnceLock<HttpPlace>,
 }
 
 #[derive(Default)]
@@ -87,6 +89,16 @@ impl Clients {
 
     pub(super) fn kept(&self) -> Option<&KeepReports> {
         self.kept.get()
+    }
+
+    /// The daemon is reached over HTTP from now on.
+    pub(super) fn reach_over_http(&self, place: HttpPlace) {
+        // It has one place in the life of a daemon.
+        self.http.get_or_init(|| place);
+    }
+
+    pub(super) fn http(&self) -> Option<&HttpPlace> {
+        self.http.get()
     }
 
     /// Set when long work is to end.

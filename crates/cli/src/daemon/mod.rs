@@ -2,11 +2,12 @@
 
 mod background;
 mod clients;
+mod http;
 mod phases;
 mod serve;
 
 use std::io::{self, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -27,8 +28,10 @@ use crate::failure::{Exit, Failure};
 use crate::places::Places;
 use crate::text;
 use clients::Clients;
+use http::Http;
 
 pub(crate) use background::Background;
+pub(crate) use http::HttpPlace;
 
 /// How long a starting daemon waits for a command that has the library open.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -59,8 +62,11 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     let socket = places.make_socket_dir()?;
     let listener = listen(&socket)?;
     let clients = Arc::new(Clients::default());
-    accept(listener, library.clone(), clients.clone(), stop)?;
-    tell_ready(&library, as_json)?;
+    accept(listener, library.clone(), clients.clone(), stop.clone())?;
+    let background = Background::new(library.clone(), clients.clone());
+    let http = Http::start(places, args.http, background, stop)?;
+    clients.reach_over_http(http.place.clone());
+    tell_ready(&library, http.place.address, as_json)?;
     phases::tell(&library, as_json)?;
     let keeper = keep(&library, &clients, args)?;
     // Without senders nobody could end it any more.
@@ -69,6 +75,7 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     clients.close_door(&socket);
     // Whoever waits for other devices waits in vain from now on, and is told how far it has come.
     library.stop_sync();
+    http.stop();
     drop(keeper);
     clients.farewell();
     close(library, deadline);
@@ -217,11 +224,11 @@ fn accept(
         .map_err(|error| Failure::io("starting a thread", &error))
 }
 
-fn tell_ready(library: &Library, as_json: bool) -> Result<(), Failure> {
+fn tell_ready(library: &Library, http: SocketAddr, as_json: bool) -> Result<(), Failure> {
     let listening = library.listening();
     let line = if as_json {
         let device_id = library.device_id().to_string();
-        json!({"ready": true, "device_id": device_id, "listen": listening, "http": null})
+        json!({"ready": true, "device_id": device_id, "listen": listening, "http": http})
             .to_string()
     } else {
         let members = library.members()?;

@@ -5,6 +5,7 @@ mod batch;
 mod collections;
 mod config;
 mod conflicts;
+mod dashboard;
 mod devices;
 mod dump;
 mod files;
@@ -42,7 +43,7 @@ use crate::text;
 
 pub(crate) use batch::run as run_batch;
 pub(crate) use locations::scan_waiting;
-pub(crate) use status::phase_progress;
+pub(crate) use status::{glance, phase_progress};
 
 /// The code of what somebody has to say yes to.
 pub(crate) const CONFIRM: &str = "confirm";
@@ -95,6 +96,7 @@ pub(crate) fn execute(
         LibraryCommand::RestoreRecord(args) => undo::restore(context, &args, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),
         LibraryCommand::Backup { file } => backup::run(context, &file, out),
+        LibraryCommand::Dashboard => dashboard::run(context, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

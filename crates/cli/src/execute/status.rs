@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use driftless::core::engine::Phase;
 use driftless::core::id::Origin;
-use driftless::{Member, PeerStatus, Room, Standing, Status};
+use driftless::{Library, Member, PeerStatus, Room, Standing, Status};
 
 use super::verdict::verdict;
 use super::{Context, gone};
 use crate::answer::{
     Answer, Backfill, PeerState, PhaseProgress, RoomReport, SizesReport, StatusReport,
 };
+use crate::daemon::Background;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
@@ -20,6 +21,8 @@ pub(super) fn run(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Fa
     let members = context.library.members()?;
     let here = members.iter().find(|member| member.here);
     let mut report = report(&status, here, text::now_ms());
+    let http = context.background.and_then(Background::http);
+    report.http = http.map(|place| place.address.to_string());
     match context.library.room() {
         Ok(room) => report.sizes.parts = Some(parts(&room)),
         // How things stand is told all the same, of a damaged file above all.
@@ -27,6 +30,14 @@ pub(super) fn run(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Fa
     }
     out.answer(Answer::Status(Box::new(report))).map_err(gone)?;
     Ok(Exit::Done)
+}
+
+/// How things stand, but for what takes longer to measure.
+pub(crate) fn glance(library: &Library) -> Result<StatusReport, Failure> {
+    let status = library.status()?;
+    let members = library.members()?;
+    let here = members.iter().find(|member| member.here);
+    Ok(report(&status, here, text::now_ms()))
 }
 
 pub(super) fn digest(context: Context<'_>, out: &mut dyn Output) -> Result<Exit, Failure> {

@@ -72,6 +72,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         }
         Answer::Undone(report) => history::undone(report),
         Answer::Noted(report) => reports::noted(report),
+        Answer::Dashboard(report) => format!("{}\n", report.url),
     }
 }
 
