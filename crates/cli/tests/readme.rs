@@ -96,6 +96,23 @@ fn commands(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_commands_of_the_page_about_http_do_what_they_say() {
+    const PROLOGUE: &str = r#"
+set -eum -o pipefail
+driftless() { "$DRIFTLESS" --dir "$PLACE/laptop" "$@"; }
+driftless init --device-name laptop
+driftless location add docs
+driftless up --offline --listen 127.0.0.1:0 >"$PLACE/up" 2>&1 &
+trap 'driftless down' EXIT
+for _ in $(seq 1200); do if grep -q "is up" "$PLACE/up"; then break; fi; sleep 0.05; done
+"#;
+    let lines = commands("docs/http.md");
+    assert!(lines.len() > 12, "{lines:#?}");
+    let script = format!("{PROLOGUE}\n{}\necho the end\n", lines.join("\n"));
+    paste(&script, "the end");
+}
+
+#[test]
 fn the_commands_of_the_page_about_history_do_what_they_say() {
     const PROLOGUE: &str = r#"
 set -eu

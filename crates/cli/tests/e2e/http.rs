@@ -175,6 +175,36 @@ fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
+/// Some of the parameters of a question, with words that may fit them.
+fn some_query(operation: &Value, chance: &mut Chance) -> String {
+    let params = operation["parameters"].as_array().into_iter().flatten();
+    let pair = |param: &Value| {
+        let said = match word(chance.next()) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let name = param["name"].as_str().unwrap();
+        (chance.next() % 3 > 0).then(|| format!("{name}={}", escaped(&said)))
+    };
+    params.filter_map(pair).collect::<Vec<String>>().join("&")
+}
+
+/// Some of the parameters of a change, with words that may fit them.
+fn some_body(path: &str, operation: &Value, chance: &mut Chance) -> Value {
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let params = schema["properties"].as_object().unwrap().keys();
+    let pair = |name: &String| {
+        let said = (name.clone(), word(chance.next()));
+        (chance.next() % 4 > 0).then_some(said)
+    };
+    let mut body: serde_json::Map<String, Value> = params.filter_map(pair).collect();
+    if path == "/api/v1/sync" {
+        // The devices are not waited for that long.
+        body.insert("wait".to_owned(), json!(0.1));
+    }
+    Value::Object(body)
+}
+
 #[test]
 fn nothing_that_is_asked_for_breaks_it_or_is_answered_as_nobody_said() {
     let world = World::new();
@@ -189,29 +219,9 @@ fn nothing_that_is_asked_for_breaks_it_or_is_answered_as_nobody_said() {
             if ["/api/v1/events", "/api/v1/down", "/api/v1/backup"].contains(&path.as_str()) {
                 continue;
             }
-            let reply = if method == "GET" {
-                let params = operation["parameters"].as_array().into_iter().flatten();
-                let pairs: Vec<String> = params
-                    .filter(|_| chance.next() % 3 > 0)
-                    .map(|param| (param["name"].as_str().unwrap(), chance.next()))
-                    .map(|(name, number)| match word(number) {
-                        Value::String(text) => format!("{name}={}", escaped(&text)),
-                        other => format!("{name}={}", escaped(&other.to_string())),
-                    })
-                    .collect();
-                web.get(&format!("{path}?{}", pairs.join("&")))
-            } else {
-                let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-                let params = schema["properties"].as_object().unwrap().keys();
-                let mut body: serde_json::Map<String, Value> = params
-                    .filter(|_| chance.next() % 4 > 0)
-                    .map(|name| (name.clone(), word(chance.next())))
-                    .collect();
-                body.entry("wait").and_modify(|wait| *wait = json!(0.1));
-                if path != "/api/v1/sync" {
-                    body.remove("wait");
-                }
-                web.post(&path, &Value::Object(body))
+            let reply = match method.as_str() {
+                "GET" => web.get(&format!("{path}?{}", some_query(operation, &mut chance))),
+                _ => web.post(&path, &some_body(&path, operation, &mut chance)),
             };
             let shown = String::from_utf8_lossy(&reply.body).into_owned();
             assert!(reply.status < 500, "round {round}, {method} {path}: {shown}");
@@ -253,6 +263,7 @@ fn every_answer_is_described() {
         ("location/rescan", json!({"location": "docs"})),
         ("tag/create", json!({"name": "apple", "color": "red"})),
         ("tag/create", json!({"name": "pear"})),
+        ("tag/create", json!({"name": "kiwi"})),
         ("tag/set", json!({"tag": "pear", "fields": ["description=green", "color=green"]})),
         ("tag/add", json!({"tag": "apple", "files": [at("a.md"), at("deep/b.md")]})),
         ("tag/remove", json!({"tag": "apple", "files": [at("a.md")]})),
@@ -273,16 +284,17 @@ fn every_answer_is_described() {
         call(&format!("/api/v1/{path}"), Some(body));
     }
     // Both write the same field without knowing of each other.
+    until("the other has it", || two.tags().contains(&"kiwi".to_owned()).then_some(()));
     call("/api/v1/peers/pause", Some(json!({})));
-    call("/api/v1/tag/set", Some(json!({"tag": "apple", "fields": ["color=blue"]})));
-    two.ok(&["tag", "set", "apple", "color=green"]);
+    call("/api/v1/tag/set", Some(json!({"tag": "kiwi", "fields": ["color=blue"]})));
+    two.ok(&["tag", "set", "kiwi", "color=green"]);
     call("/api/v1/peers/resume", Some(json!({})));
     until("there is a conflict", || {
         let open = web.get("/api/v1/conflicts").json();
-        open.get(0).is_some().then_some(open)
+        open.get(0).is_some().then_some(())
     });
     call("/api/v1/conflicts", None);
-    call("/api/v1/conflicts/show?conflict=apple", None);
+    call("/api/v1/conflicts/show?conflict=kiwi", None);
     for path in [
         "status",
         "digest",
@@ -299,14 +311,14 @@ fn every_answer_is_described() {
         "collection/ls?collection=case",
         &format!("meta/get?file={}", at("a.md")),
         "quarantine",
-        "history?record=apple",
+        "history?record=kiwi",
         &format!("history?record={}", at("a.md")),
         "log",
         "config/get",
     ] {
         call(&format!("/api/v1/{path}"), None);
     }
-    call("/api/v1/conflicts/resolve", Some(json!({"conflict": "apple", "take_loser": true})));
+    call("/api/v1/conflicts/resolve", Some(json!({"conflict": "kiwi", "take_loser": true})));
     let made = call("/api/v1/tag/create", Some(json!({"name": "gone"}))).json();
     call("/api/v1/tag/rm", Some(json!({"tag": made["id"], "yes": true})));
     call("/api/v1/tag/ls?deleted=true", None);
