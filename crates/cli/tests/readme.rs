@@ -98,7 +98,7 @@ fn commands(page: &str) -> Vec<String> {
 #[test]
 fn the_commands_of_the_page_about_http_do_what_they_say() {
     const PROLOGUE: &str = r#"
-set -eum -o pipefail
+set -eum
 driftless() { "$DRIFTLESS" --dir "$PLACE/laptop" "$@"; }
 driftless init --device-name laptop
 driftless location add docs

@@ -184,7 +184,7 @@ fn some_query(operation: &Value, chance: &mut Chance) -> String {
             other => other.to_string(),
         };
         let name = param["name"].as_str().unwrap();
-        (chance.next() % 3 > 0).then(|| format!("{name}={}", escaped(&said)))
+        (!chance.next().is_multiple_of(3)).then(|| format!("{name}={}", escaped(&said)))
     };
     params.filter_map(pair).collect::<Vec<String>>().join("&")
 }
@@ -195,7 +195,7 @@ fn some_body(path: &str, operation: &Value, chance: &mut Chance) -> Value {
     let params = schema["properties"].as_object().unwrap().keys();
     let pair = |name: &String| {
         let said = (name.clone(), word(chance.next()));
-        (chance.next() % 4 > 0).then_some(said)
+        (!chance.next().is_multiple_of(4)).then_some(said)
     };
     let mut body: serde_json::Map<String, Value> = params.filter_map(pair).collect();
     if path == "/api/v1/sync" {
@@ -377,13 +377,12 @@ fn who_does_not_read_is_in_nobody_s_way() {
     let own = web.headers();
     let own: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let silent: Vec<_> = (0..24).map(|_| web.open("GET /api/v1/events", &own, b"")).collect();
-    let refused = until("the streams are all taken", || {
+    until("the streams are all taken", || {
         let mut stream = web.open("GET /api/v1/events", &own, b"");
         let mut head = [0; 12];
         stream.read_exact(&mut head).unwrap();
         (&head[9..] == b"429").then_some(())
     });
-    assert_eq!(refused, ());
     for number in 0..20 {
         one.ok(&["tag", "create", &format!("tag {number}")]);
     }
