@@ -30,6 +30,12 @@ pub const MAX_CERTS: usize = 4_096;
 pub const MAX_BUCKETS: usize = 1_024;
 /// Keys in one `Recall` message.
 pub const MAX_RECALLED: usize = 256;
+/// Gaps in one `History` message.
+pub const MAX_GAPS: usize = 1_024;
+/// Versions that are handed over with one change set.
+pub const MAX_ENDED: usize = 262_144;
+/// Bytes of a change set that is handed over, with the versions that it ended: more of them are left out.
+pub const MAX_PAST_SET_BYTES: usize = 11 << 20;
 /// Greatest seq: more than a device writes in a hundred thousand years at a million a second, and
 /// sums of a few of them are still numbers that every store can keep.
 pub const MAX_SEQ: u64 = 1 << 61;

@@ -18,7 +18,7 @@ use crate::page::Cursor;
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
 use crate::value::Value;
-use crate::version::{Life, OwnedHead, OwnedVector, Vector};
+use crate::version::{Hash, Life, OwnedHead, OwnedVector, Vector};
 
 /// A running transfer of an owned lane: pages until the cursor reaches the join of all `as_of`s.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,6 +174,61 @@ pub struct HeldRow {
     pub row: Option<RowContent>,
 }
 
+/// Where change sets of an origin's stream are lacking in the history: this one, and those below it as
+/// far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Gap {
+    /// The stream.
+    pub origin: Origin,
+    /// The seq of the highest one that is lacking.
+    pub seq: Seq,
+    /// Its head hash: no other change set has it.
+    pub hash: Hash,
+}
+
+/// What of the history is lacking, and could be taken in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WantedHistory {
+    /// Nothing that was written before this time is wanted, Unix milliseconds.
+    pub since_ms: u64,
+    /// Where it is lacking, in the order of origins.
+    pub gaps: Vec<Gap>,
+}
+
+/// A version that a change set ended, and that is kept by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndedVersion {
+    /// The record's model.
+    pub model: ModelId,
+    /// The record's key.
+    pub key: RecordKey,
+    /// The version.
+    pub lost: Lost,
+    /// Whether a delete took it; else it was overwritten.
+    pub deleted: bool,
+}
+
+/// A change set of the history, with what it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastSet {
+    /// The change set.
+    pub set: ChangeSet,
+    /// The versions that it ended and that are kept by themselves, in the order in which they ended.
+    pub ended: Vec<EndedVersion>,
+}
+
+/// Some of the history that was asked for: of each stream from its gap downward, without holes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HistoryPage {
+    /// The change sets, the last applied first.
+    pub sets: Vec<PastSet>,
+    /// Whether there is more of what was asked for.
+    pub more: bool,
+    /// Every change set of the sender's vector that was written at this time or later, Unix
+    /// milliseconds, is in its history; unknown if it keeps none.
+    pub whole_since_ms: Option<u64>,
+}
+
 /// Storage as the engine sees it. All methods may fail with the store's own error, after which the
 /// transaction must be rolled back.
 pub trait Store {
@@ -293,6 +348,34 @@ pub trait Store {
     /// Forgets the tombstones of an exact lane at or below `upto`, or only the lowest of them if they
     /// are many; its floor rises to the highest of those. Returns how many were forgotten.
     fn prune_lane(&mut self, device: &DeviceId, upto: Seq) -> Result<u64, Self::Error>;
+
+    // The history that is handed over. It is no part of the state: never applied, never in the log that
+    // is served, and in no vector, floor or digest.
+
+    /// What of the history is lacking here and could be taken in; nothing if none is kept, or there is
+    /// no room for more.
+    fn wanted_history(&mut self) -> Result<WantedHistory, Self::Error> {
+        Ok(WantedHistory::default())
+    }
+    /// What the history here has of what a peer lacks: of each stream the change set of the gap and
+    /// those below it, without holes, if they were written at `wanted.since_ms` or later. The last
+    /// applied first; at least one if there is any, and no more than about `max_bytes` beyond that.
+    fn history_below(
+        &mut self,
+        _wanted: &WantedHistory,
+        _max_bytes: usize,
+    ) -> Result<HistoryPage, Self::Error> {
+        Ok(HistoryPage::default())
+    }
+    /// Takes in what was asked for, which the caller has checked to go on from the gaps. It is durable
+    /// at once, whatever becomes of the transaction; what is there already is skipped.
+    fn take_history(
+        &mut self,
+        _asked: &WantedHistory,
+        _page: &HistoryPage,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     // A reconcile, at the side that serves. A pin outlives transactions; it does not outlive the
     // process.

@@ -3,7 +3,7 @@
 /// The format of `library.db` that this version writes.
 pub(crate) const LIBRARY_FORMAT: i64 = 3;
 /// The format of `sync.db` that this version writes.
-pub(crate) const LOG_FORMAT: i64 = 3;
+pub(crate) const LOG_FORMAT: i64 = 4;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
 pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
 /// See [`LIBRARY_ID`].
@@ -76,13 +76,19 @@ CREATE TABLE _mirror (
 
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.
-/// Format 3 has entries in `lost` that format 2 could not read, and no other tables.
-pub(crate) const LOG_STEPS: [&str; 2] = [
+/// Format 3 has entries in `lost` that format 2 could not read, and no other tables. Format 4 has gaps,
+/// and positions below 0, from which earlier versions would not remove anything.
+pub(crate) const LOG_STEPS: [&str; 3] = [
     "
 ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE ack SET heard_ms = 1000 * unixepoch('now');
 ",
     "",
+    "
+CREATE TABLE gap (
+    origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL, before INTEGER NOT NULL)
+    STRICT;
+",
 ];
 
 /// Makes the tables of `sync.db`.
@@ -101,6 +107,9 @@ CREATE TABLE beyond (
 CREATE TABLE lost (
     pos INTEGER PRIMARY KEY, model INTEGER NOT NULL, key BLOB NOT NULL, entry BLOB NOT NULL) STRICT;
 CREATE INDEX lost_by_record ON lost (model, key);
+CREATE TABLE gap (
+    origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL, before INTEGER NOT NULL)
+    STRICT;
 CREATE TABLE ack (
     peer BLOB PRIMARY KEY, shared BLOB NOT NULL, owned BLOB NOT NULL,
     heard_ms INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;

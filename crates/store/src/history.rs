@@ -5,22 +5,26 @@
 //!
 //! The *begin* is the time since when the history is whole: every change set of the vector that was
 //! written later is in it. It rises as change sets go, when a reconcile brings records whose change
-//! sets never were here, and when `sync.db` was lost.
+//! sets never were here, and when `sync.db` was lost; the latter two leave *gaps* (`gaps.rs`), and it
+//! falls as others hand over what is lacking (`handover.rs`).
 
 use driftless_core::clock::Hlc;
 use driftless_core::id::Seq;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::{StoreError, Within, from_sql_seq};
+use crate::gaps::Gaps;
 use crate::local::get;
 use crate::open::{SqliteStore, pragma};
 use crate::transaction::run;
 
 /// What is local to this device and about the history.
 const SPACE: &str = "history";
-/// Up to when change sets were taken over that never were in the log.
+/// Before when all was written that was taken over at last without its change sets.
 const ADOPTED: &[u8] = b"adopted";
 const DOING: &str = "removing old history";
+/// Before all positions of the log.
+pub(crate) const BEFORE_ALL: i64 = i64::MIN;
 /// Values that were this old when they were overwritten are kept by themselves, and no younger ones:
 /// most edits are of what is new, and cost nothing more then.
 const MARGIN_MS: u64 = 3_600_000;
@@ -44,10 +48,12 @@ pub struct HistoryLimits {
 #[derive(Debug, Default)]
 pub(crate) struct Keeping {
     pub(crate) limits: Option<HistoryLimits>,
-    /// Since when it is whole, Unix milliseconds.
-    pub(crate) begins_ms: u64,
+    /// Since when nothing was removed, Unix milliseconds.
+    pub(crate) swept_ms: u64,
+    /// What never was here.
+    pub(crate) gaps: Gaps,
     /// The wall clock when it was last told.
-    now_ms: u64,
+    pub(crate) now_ms: u64,
     /// Behind which position a pass goes on, if one is under way.
     cursor: Option<i64>,
     /// Whether this pass makes room.
@@ -61,8 +67,28 @@ impl Keeping {
     pub(crate) fn floors_rose(&mut self) {
         self.stuck = false;
         if self.limits.is_some() {
-            self.cursor.get_or_insert(0);
+            self.cursor.get_or_insert(BEFORE_ALL);
         }
+    }
+
+    /// Since when it is whole, Unix milliseconds.
+    pub(crate) fn begins_ms(&self) -> u64 {
+        self.swept_ms.max(self.gaps.before_ms())
+    }
+
+    /// Before when nothing is kept, Unix milliseconds.
+    pub(crate) fn cutoff_ms(&self) -> u64 {
+        self.now_ms.saturating_sub(self.limits.map_or(0, |limits| limits.keep_ms))
+    }
+
+    /// The transaction was committed.
+    pub(crate) fn settled(&mut self) {
+        self.gaps.settled();
+    }
+
+    /// The transaction was rolled back.
+    pub(crate) fn rolled_back(&mut self) {
+        self.gaps.rolled_back();
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -87,11 +113,12 @@ impl SqliteStore {
             None => self.forget_history()?,
             Some(limits) => {
                 if self.keeping.limits.is_none() {
-                    self.keeping.begins_ms = self.first_begin()?;
+                    self.open_history()?;
                 }
                 self.keeping.limits = Some(limits);
                 self.housework.forget_nothing();
-                self.keeping.cursor.get_or_insert(0);
+                self.keeping.cursor.get_or_insert(BEFORE_ALL);
+                self.close_gaps(self.keeping.cutoff_ms())?;
             }
         }
         Ok(())
@@ -105,7 +132,7 @@ impl SqliteStore {
     /// Since when the history is whole, with all that was overwritten or deleted since; Unix
     /// milliseconds, 0 if it goes back to the library's beginning, `None` if none is kept.
     pub fn history_begin(&self) -> Option<u64> {
-        let whole = match self.keeping.begins_ms {
+        let whole = match self.keeping.begins_ms() {
             0 => 0,
             begins => begins.saturating_add(MARGIN_MS),
         };
@@ -118,15 +145,14 @@ impl SqliteStore {
     pub(crate) fn captured_before(&self, hlc: Hlc) -> Hlc {
         match self.keeping.limits {
             None => Hlc(0),
-            Some(_) => Hlc::from_ms(self.keeping.begins_ms.max(hlc.ms().saturating_sub(MARGIN_MS))),
+            Some(_) => Hlc::from_ms(self.keeping.begins_ms().max(hlc.ms().saturating_sub(MARGIN_MS))),
         }
     }
 
     fn forget_history(&mut self) -> Result<(), StoreError> {
         let had = begin_of(&self.log.conn)?.is_some();
         if had {
-            let forget = "DELETE FROM meta WHERE key = 'begins'";
-            run(&self.log.conn, forget, "no longer keeping a history")?;
+            self.forget_gaps()?;
         }
         if had || self.keeping.limits.is_some() {
             self.housework.forget_all(&self.state);
@@ -135,34 +161,23 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Since when the history is whole, as the files tell. A log that nothing is known of is whole if
-    /// nothing was ever forgotten.
-    fn first_begin(&self) -> Result<u64, StoreError> {
+    /// When heads were taken over at last without their change sets, as the library tells.
+    pub(crate) fn adopted_ms(&self) -> Result<u64, StoreError> {
         let adopted = get(&self.conn, SPACE, ADOPTED)?.map(|bytes| number(&self.conn, &bytes));
-        let adopted = adopted.transpose()?.unwrap_or(0);
-        let kept = match begin_of(&self.log.conn)? {
-            Some(kept) => kept,
-            None => {
-                let whole = self.state.floors.is_empty() && !self.log.incomplete;
-                let begin = if whole { 0 } else { self.latest() };
-                set_begin(&self.log.conn, begin)?;
-                begin
-            }
-        };
-        Ok(kept.max(adopted))
+        Ok(adopted.transpose()?.unwrap_or(0))
     }
 
     /// A time behind everything that is in the vector.
-    fn latest(&self) -> u64 {
+    pub(crate) fn latest(&self) -> u64 {
         self.state.clock.ms().max(self.keeping.now_ms).saturating_add(1)
     }
 
     /// Heads were taken over without their change sets.
     pub(crate) fn history_adopts(&mut self) -> Result<(), StoreError> {
-        let begin = self.latest().max(self.keeping.begins_ms);
-        self.put_local(SPACE, ADOPTED, &begin.to_le_bytes())?;
-        // A transaction that fails leaves the history shorter than it need be, until the next open.
-        self.keeping.begins_ms = begin;
+        // Never the same twice: it tells which gaps are known.
+        let adopted = self.latest().max(self.adopted_ms()?.saturating_add(1));
+        self.put_local(SPACE, ADOPTED, &adopted.to_le_bytes())?;
+        self.keeping.gaps.adopted(adopted);
         self.keeping.floors_rose();
         Ok(())
     }
@@ -173,7 +188,7 @@ impl SqliteStore {
         let full = used(&self.log.conn)? > limits.max_bytes;
         if full && !self.keeping.crowded && !self.keeping.stuck {
             self.keeping.crowded = true;
-            self.keeping.cursor = Some(0);
+            self.keeping.cursor = Some(BEFORE_ALL);
         }
         Ok(())
     }
@@ -190,12 +205,15 @@ impl SqliteStore {
             return Ok(());
         };
         run(&self.log.conn, "BEGIN IMMEDIATE", DOING)?;
-        let swept = self.history_slice(limits, cursor);
+        let swept = self.history_slice(cursor);
         if swept.is_err() && !self.log.conn.is_autocommit() {
             run(&self.log.conn, "ROLLBACK", DOING)?;
         }
         let swept = swept?;
-        self.keeping.begins_ms = self.keeping.begins_ms.max(swept.begins_ms);
+        self.keeping.swept_ms = self.keeping.swept_ms.max(swept.begins_ms);
+        // Where there was no room for what is here, there is none for what lies below it.
+        let too_much = self.keeping.crowded && swept.gone;
+        self.close_gaps(if too_much { u64::MAX } else { self.keeping.cutoff_ms() })?;
         self.housework.room_in_log(swept.gone);
         let room = limits.max_bytes - limits.max_bytes / 8;
         let enough = !self.keeping.crowded || used(&self.log.conn)? <= room;
@@ -209,9 +227,9 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn history_slice(&self, limits: HistoryLimits, cursor: i64) -> Result<Swept, StoreError> {
+    fn history_slice(&self, cursor: i64) -> Result<Swept, StoreError> {
         let conn = &self.log.conn;
-        let cutoff = self.keeping.now_ms.saturating_sub(limits.keep_ms);
+        let cutoff = self.keeping.cutoff_ms();
         let mut select = conn
             .prepare_cached(
                 "SELECT pos, origin, seq, hlc, length(bytes) FROM log WHERE pos > ?1 \
@@ -255,7 +273,7 @@ impl SqliteStore {
                     .within(conn, DOING)?;
             }
         }
-        if swept.begins_ms > self.keeping.begins_ms {
+        if swept.begins_ms > self.keeping.swept_ms {
             set_begin(conn, swept.begins_ms)?;
         }
         run(conn, "COMMIT", DOING)?;
@@ -283,19 +301,19 @@ struct Swept {
 }
 
 /// How many bytes of the file are in use.
-fn used(conn: &Connection) -> Result<u64, StoreError> {
+pub(crate) fn used(conn: &Connection) -> Result<u64, StoreError> {
     let pages = pragma(conn, "page_count")?.saturating_sub(pragma(conn, "freelist_count")?);
     Ok(pages.saturating_mul(pragma(conn, "page_size")?).max(0).cast_unsigned())
 }
 
-fn begin_of(conn: &Connection) -> Result<Option<u64>, StoreError> {
+pub(crate) fn begin_of(conn: &Connection) -> Result<Option<u64>, StoreError> {
     let begin = conn
         .query_row("SELECT value FROM meta WHERE key = 'begins'", [], |row| row.get::<_, i64>(0))
         .optional();
     Ok(begin.within(conn, "the history's begin")?.map(i64::cast_unsigned))
 }
 
-fn set_begin(conn: &Connection, begins_ms: u64) -> Result<(), StoreError> {
+pub(crate) fn set_begin(conn: &Connection, begins_ms: u64) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('begins', ?1)")
         .and_then(|mut put| put.execute([begins_ms.cast_signed()]))
         .map(|_| ())

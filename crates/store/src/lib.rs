@@ -17,6 +17,8 @@ mod error;
 mod fields;
 mod floors;
 mod format;
+mod gaps;
+mod handover;
 mod held;
 mod history;
 mod identity;

@@ -362,11 +362,11 @@ fn refuse_gaps(wanted: &Wanted) -> Result<(), StoreError> {
     }
 }
 
-fn origin_of(conn: &Connection, origins: &Origins, id: i64) -> Result<Origin, StoreError> {
+pub(crate) fn origin_of(conn: &Connection, origins: &Origins, id: i64) -> Result<Origin, StoreError> {
     origins.origin(id).ok_or_else(|| StoreError::damaged(conn, format!("the origin {id}")))
 }
 
-fn pos_of(
+pub(crate) fn pos_of(
     conn: &Connection,
     table: &str,
     origin: Option<i64>,
@@ -401,7 +401,7 @@ pub enum Kind {
 /// loss = kind:u8  field:u32  dot  hlc:u64  lives: count dot*  value  by: dot
 /// kind = 1 deleted, 2 overwritten
 /// ```
-fn encode_loss(w: &mut Writer, loss: &Lost, (by, kind): (Dot, Kind)) {
+pub(crate) fn encode_loss(w: &mut Writer, loss: &Lost, (by, kind): (Dot, Kind)) {
     w.u8(match kind {
         Kind::Deleted => 1,
         Kind::Overwritten => 2,

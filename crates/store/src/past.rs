@@ -12,6 +12,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
+use crate::history::BEFORE_ALL;
 use crate::log::{Kind, decode_loss};
 use crate::open::{SqliteStore, connect};
 use crate::origins::Origins;
@@ -107,13 +108,13 @@ impl Past {
         Ok(None)
     }
 
-    /// Walks the change sets behind a position, the first first.
+    /// Walks the change sets behind a position, or all of them, the first first.
     pub fn walk<E: From<StoreError>>(
         &self,
-        after: i64,
+        after: Option<i64>,
         each: impl FnMut(Logged) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        self.each(after, Order::Ascending, None, each)
+        self.each(after.unwrap_or(BEFORE_ALL), Order::Ascending, None, each)
     }
 
     /// Walks all change sets, the last first.
@@ -121,7 +122,7 @@ impl Past {
         &self,
         each: impl FnMut(Logged) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        self.each(0, Order::Descending, None, each)
+        self.each(BEFORE_ALL, Order::Descending, None, each)
     }
 
     /// Walks, the last first, all change sets that may be about a record: those in which the bytes of
@@ -131,7 +132,7 @@ impl Past {
         key: &RecordKey,
         each: impl FnMut(Logged) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        self.each(0, Order::Descending, Some(key), each)
+        self.each(BEFORE_ALL, Order::Descending, Some(key), each)
     }
 
     fn places(&self) -> [(&Connection, &Origins, &'static str); 2] {
@@ -206,7 +207,7 @@ impl Past {
         sql: impl Fn(&str) -> String,
         params: impl rusqlite::Params + Copy,
     ) -> Result<Vec<Kept>, StoreError> {
-        let (mut out, mut last) = (Vec::new(), 0);
+        let (mut out, mut last) = (Vec::new(), BEFORE_ALL);
         for (conn, table) in [(&self.log, "lost"), (self.snapshot.connection(), "_unlost")] {
             let mut select = conn.prepare_cached(&sql(table)).within(conn, WHAT)?;
             let mut rows = select.query(params).within(conn, WHAT)?;

@@ -9,8 +9,8 @@ use driftless_core::page::Cursor;
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
 use driftless_core::store::{
-    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
-    RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, HistoryPage, KeyRange, Missing, OwnedLane, Pinned, Place,
+    RecordPage, RowPage, Session, Store, WantedHistory,
 };
 use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
@@ -274,6 +274,26 @@ impl Store for SqliteStore {
         max_bytes: usize,
     ) -> Result<Vec<HeldRow>, StoreError> {
         self.held_rows(device, keys, max_bytes)
+    }
+
+    fn wanted_history(&mut self) -> Result<WantedHistory, StoreError> {
+        self.lacking_history()
+    }
+
+    fn history_below(
+        &mut self,
+        wanted: &WantedHistory,
+        max_bytes: usize,
+    ) -> Result<HistoryPage, StoreError> {
+        self.past_below(wanted, max_bytes)
+    }
+
+    fn take_history(
+        &mut self,
+        asked: &WantedHistory,
+        page: &HistoryPage,
+    ) -> Result<(), StoreError> {
+        self.take_past(asked, page)
     }
 
     fn adopt(&mut self, vector: &Vector) -> Result<(), StoreError> {

@@ -120,9 +120,10 @@ fn move_beyond(conn: &Connection, origins: &Origins, state: &State) -> Result<()
 fn last_pos(conn: &Connection, table: &str) -> Result<i64, StoreError> {
     let sql = format!("SELECT coalesce(max(pos), 0) FROM {table}");
     let pos: i64 = conn.query_row(&sql, [], |row| row.get(0)).within(conn, "the log's end")?;
-    match pos {
+    // What was handed over has positions below 0.
+    match pos.max(0) {
         // Room for all the positions that a library can ever need.
-        0..0x4000_0000_0000_0000 => Ok(pos),
+        pos @ 0..0x4000_0000_0000_0000 => Ok(pos),
         _ => Err(StoreError::damaged(conn, format!("the log position {pos}"))),
     }
 }

@@ -67,6 +67,7 @@ impl SqliteStore {
                 self.note_committed();
                 self.state.saved();
                 self.log.forget_flushed();
+                self.keeping.settled();
                 self.tx = None;
                 Ok(())
             }
@@ -91,6 +92,7 @@ impl SqliteStore {
     pub fn rollback(&mut self) -> Result<(), StoreError> {
         let open = self.tx.take().ok_or(StoreError::NoTransaction)?;
         self.state = open.before;
+        self.keeping.rolled_back();
         if self.conn.is_autocommit() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::transaction::run;
 const WHAT: &str = "the log";
 
 /// Seqs without a gap, from the first to the last.
-type Run = (Seq, Seq);
+pub(crate) type Run = (Seq, Seq);
 
 /// Raises the floor of every origin whose log has a gap to the end of the last one, durably. Whether
 /// there was any.
@@ -50,7 +50,7 @@ pub(crate) fn raise_floors(
 }
 
 /// The last seq of `floor + 1 ..= head` that is in neither place; the floor if all are there.
-fn last_gap(
+pub(crate) fn last_gap(
     (floor, head): (Seq, Seq),
     waiting: &[Run],
     logged: Option<(&Connection, i64)>,
@@ -108,7 +108,7 @@ fn run_to(
 }
 
 /// What waits in `library.db`, of each origin in order.
-fn waiting_runs(
+pub(crate) fn waiting_runs(
     library: &Connection,
     origins: &Origins,
 ) -> Result<BTreeMap<Origin, Vec<Run>>, StoreError> {

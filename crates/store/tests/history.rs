@@ -56,7 +56,7 @@ fn sweep(store: &mut SqliteStore) {
 
 fn dots(past: &Past) -> Vec<Dot> {
     let mut dots = Vec::new();
-    past.walk(0, |logged| {
+    past.walk(None, |logged| {
         dots.push(logged.set.dot());
         Ok::<_, StoreError>(ControlFlow::Continue(()))
     })

@@ -132,6 +132,15 @@ pub enum Event {
         /// With whom.
         peer: DeviceId,
     },
+    /// A peer handed over change sets of the history.
+    HandedOver {
+        /// The peer.
+        peer: DeviceId,
+        /// How many.
+        sets: u64,
+        /// Whether it has more.
+        more: bool,
+    },
     /// Records and rows were found to be damaged, and are missing until they come back.
     Damaged {
         /// How many.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::peer::Peer;
 use super::{Engine, Event, Now};
 use crate::id::DeviceId;
-use crate::message::{ANSWERS_RECALL, Hello, Message};
+use crate::message::{ANSWERS_HISTORY, ANSWERS_RECALL, Hello, Message};
 use crate::store::Store;
 
 impl Engine {
@@ -26,6 +26,7 @@ impl Engine {
         self.peers.remove(&id);
         self.fetches.retain(|_, fetch| fetch.peer != id);
         self.recall = self.recall.take().filter(|recall| recall.peer != id);
+        self.history = self.history.take().filter(|asked| asked.peer != id);
     }
 
     fn say_hello<S: Store>(&mut self, store: &S, id: DeviceId, now: Now) {
@@ -34,7 +35,7 @@ impl Engine {
         peer.told = state.clone();
         peer.refresh_at = now.steady_ms.saturating_add(self.config.refresh_ms);
         let hello = Hello {
-            features: ANSWERS_RECALL,
+            features: ANSWERS_RECALL | ANSWERS_HISTORY,
             schema: self.schema.hash(),
             clock_ms: now.wall_ms,
             hlc: self.clock.last(),

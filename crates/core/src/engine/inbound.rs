@@ -55,6 +55,10 @@ impl Engine {
             Message::Recalled { id: recall, of, held } => {
                 self.on_recalled(store, id, (recall, of), held, now)?;
             }
+            Message::History { id: question, wanted } => {
+                self.on_history(store, id, question, wanted)?;
+            }
+            Message::Past { id: question, page } => self.on_past(store, id, question, page)?,
             Message::Digest(report) => self.on_digest(store, id, &report),
         }
         Ok(())

@@ -29,6 +29,7 @@ mod commit;
 mod compare;
 mod effect;
 mod hello;
+mod history;
 mod inbound;
 mod input;
 mod news;
@@ -66,6 +67,7 @@ use crate::version::{Life, OwnedHead, Vector};
 use apply::Pending;
 use catchup::Want;
 use compare::Reconcile;
+use history::Asked;
 use peer::Peer;
 use pin::Pin;
 use recall::Recall;
@@ -187,6 +189,10 @@ pub struct Engine {
     reconcile_at: Option<u64>,
     /// What is asked for as it is missing here.
     recall: Option<Recall>,
+    /// What of the history is asked for.
+    history: Option<Asked>,
+    /// Whether history has come since others were told of it.
+    history_grew: bool,
     /// Whether missing records were looked for in the log.
     log_tried: bool,
     /// Peers that compare theirs with ours.
@@ -235,6 +241,8 @@ impl Engine {
             reconcile: None,
             reconcile_at: None,
             recall: None,
+            history: None,
+            history_grew: false,
             log_tried: false,
             pins: BTreeMap::new(),
             members: None,
@@ -311,6 +319,7 @@ impl Engine {
         self.reconcile_missing(store, now)?;
         self.recall_missing(store, now)?;
         self.fetch_missing(store, now)?;
+        self.ask_for_history(store, now)?;
         for (models, local) in std::mem::take(&mut self.changed).into_iter().zip([false, true]) {
             if !models.is_empty() {
                 self.prune_soon(now);
@@ -339,6 +348,7 @@ impl Engine {
         self.wanted.clear();
         self.reconcile = None;
         self.recall = None;
+        self.history = None;
         self.changed = Default::default();
         self.effects.clear();
     }
@@ -353,6 +363,8 @@ impl Engine {
         let pins = self.pins.values().map(|pin| pin.until);
         let reconcile = self.reconcile.iter().map(|reconcile| reconcile.deadline);
         let recall = self.recall.iter().map(|recall| recall.deadline);
+        let history = self.history.iter().map(|asked| asked.deadline);
+        let recall = recall.chain(history);
         let others =
             pins.chain(reconcile).chain(recall).chain(self.reconcile_at).chain(self.prune_at);
         let now = self.pending.is_blocked_by_budget().then_some(0);

@@ -83,6 +83,12 @@ pub(super) struct Peer {
     pub(super) lacks: BTreeSet<(DeviceId, Place)>,
     /// Before when it is not asked again for what is missing here.
     pub(super) recall_at: Option<u64>,
+    /// Down to which gaps it has handed over all the history that it has.
+    pub(super) handed: BTreeMap<Origin, Seq>,
+    /// Before when it is not asked for history, as it did not answer.
+    pub(super) history_at: Option<u64>,
+    /// Whether it was told that there is no more history here.
+    pub(super) history_told: bool,
     /// When to compare digests.
     pub(super) compare_at: Option<u64>,
     /// The state at which digests were compared last.
@@ -101,7 +107,8 @@ impl Peer {
         let refresh = self.ready.then_some(self.refresh_at);
         let pulling = self.pulling.as_ref().map(|pulling| pulling.deadline);
         let news = self.news_at.filter(|_| self.ready);
-        let others = [pulling, self.resend_at, self.compare_at, self.recall_at];
+        let asking = [self.recall_at, self.history_at];
+        let others = [pulling, self.resend_at, self.compare_at].into_iter().chain(asking);
         [hello, refresh, news].into_iter().chain(others).flatten().min()
     }
 }

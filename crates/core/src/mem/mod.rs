@@ -5,6 +5,7 @@
 
 mod compare;
 mod damage;
+mod history;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -16,14 +17,14 @@ use rows::{decode_rows, encode_rows};
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
 use crate::digest::{Digest, Digests, OwnedChecksum, shared_checksum};
-use crate::id::{DeviceId, Dot, Epoch, RecordKey, Seq};
+use crate::id::{DeviceId, Dot, Epoch, Origin, RecordKey, Seq};
 use crate::merge::Lost;
 use crate::page::Cursor;
 use crate::record::Record;
 use crate::schema::{FieldId, ModelId};
 use crate::store::{
-    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
-    RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, HistoryPage, KeyRange, Missing, OwnedLane, Pinned, Place,
+    RecordPage, RowPage, Session, Store, WantedHistory,
 };
 use crate::value::Value;
 use crate::version::{Head, OwnedHead, OwnedVector, Vector};
@@ -60,6 +61,8 @@ struct Inner {
     mirror: BTreeMap<Key, Arc<Record>>,
     /// What was damaged, and is not back.
     missing: Missing,
+    /// The last change sets that are lacking in the history, and before when those were written.
+    gaps: BTreeMap<Origin, history::Lacking>,
 }
 
 /// A store in memory. Without [`MemStore::commit`] nothing is durable.
@@ -68,11 +71,14 @@ pub struct MemStore {
     device: DeviceId,
     durable: Inner,
     open: Inner,
-    /// Appended to, cut back by a rollback, and thinned out by a commit behind a pruning.
+    /// Appended to, cut back by a rollback, and thinned out by a commit behind a pruning unless a
+    /// history is kept. What of it was handed over is at its beginning.
     log: Vec<ChangeSet>,
     lost: Vec<(Key, Lost, Dot)>,
     /// What is kept for peers that compare.
     pins: BTreeMap<DeviceId, Inner>,
+    /// Since when change sets are kept that are below the floors, Unix milliseconds.
+    keeps_since: Option<u64>,
 }
 
 impl MemStore {
@@ -80,12 +86,12 @@ impl MemStore {
     pub fn new(device: DeviceId) -> Self {
         let (durable, open) = (Inner::default(), Inner::default());
         let (log, lost, pins) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { device, durable, open, log, lost, pins }
+        Self { device, durable, open, log, lost, pins, keeps_since: None }
     }
 
     /// Makes what was written durable.
     pub fn commit(&mut self) {
-        if self.open.floors != self.durable.floors {
+        if self.open.floors != self.durable.floors && self.keeps_since.is_none() {
             let floors = &self.open.floors;
             self.log.retain(|set| !is_pruned(floors, set));
             self.open.logged = self.log.len();
@@ -105,6 +111,7 @@ impl MemStore {
         for (origin, head) in self.open.vector.iter() {
             self.open.floors.insert(*origin, head.seq);
         }
+        self.lose_history();
         self.commit();
     }
 
@@ -564,10 +571,32 @@ impl Store for MemStore {
         Ok(keys.iter().map(|place| self.held(device, place)).collect())
     }
 
+    fn wanted_history(&mut self) -> Result<WantedHistory, Infallible> {
+        Ok(self.lacking_history())
+    }
+
+    fn history_below(
+        &mut self,
+        wanted: &WantedHistory,
+        max_bytes: usize,
+    ) -> Result<HistoryPage, Infallible> {
+        Ok(self.past_below(wanted, max_bytes))
+    }
+
+    fn take_history(
+        &mut self,
+        asked: &WantedHistory,
+        page: &HistoryPage,
+    ) -> Result<(), Infallible> {
+        self.take_past(asked, page);
+        Ok(())
+    }
+
     fn adopt(&mut self, vector: &Vector) -> Result<(), Infallible> {
         for (origin, head) in vector.grown_since(&self.open.vector).iter() {
             self.open.vector.set(*origin, Head { seq: head.seq, hash: head.hash });
             self.open.floors.insert(*origin, head.seq);
+            self.adopted(*origin, *head);
         }
         Ok(())
     }

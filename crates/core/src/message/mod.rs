@@ -12,6 +12,7 @@
 //! to one is left unread.
 
 mod envelope;
+mod history;
 mod pack;
 mod parts;
 mod payload;
@@ -20,6 +21,7 @@ mod reconcile;
 
 use bytes::Bytes;
 
+pub use history::ANSWERS_HISTORY;
 pub use recall::{ANSWERS_RECALL, Held};
 pub use reconcile::{Answer, Ask};
 
@@ -28,7 +30,7 @@ use crate::clock::Hlc;
 use crate::digest::Digests;
 use crate::id::{DeviceId, LibraryId, Origin, Seq};
 use crate::page::Cursor;
-use crate::store::{Place, Session};
+use crate::store::{HistoryPage, Place, Session, WantedHistory};
 use crate::version::{Hash, Life, OwnedHead, OwnedVector, Vector};
 
 /// The major version of the protocol, part of the ALPN.
@@ -36,7 +38,8 @@ pub const ENVELOPE_VERSION: u8 = 1;
 /// How a replica introduces itself on every connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
-    /// Bits for what the sender can do beyond the first version: [`ANSWERS_RECALL`].
+    /// Bits for what the sender can do beyond the first version: [`ANSWERS_RECALL`],
+    /// [`ANSWERS_HISTORY`].
     pub features: u64,
     /// A hash of its schema; different schemas sync all the same.
     pub schema: Hash,
@@ -237,6 +240,21 @@ pub enum Message {
         /// What is held.
         held: Held,
     },
+    /// Asks for the history below what the sender has of it. Only to those whose `Hello` says that they
+    /// answer it.
+    History {
+        /// Named again in the answer.
+        id: u64,
+        /// What is lacking.
+        wanted: WantedHistory,
+    },
+    /// An answer to one; or, with the id 0, that there is more history now than when it was answered.
+    Past {
+        /// The question.
+        id: u64,
+        /// What there is of it.
+        page: HistoryPage,
+    },
     /// A kind that this version does not know; skipped.
     Unknown {
         /// Its number.
@@ -278,6 +296,8 @@ impl Message {
             Message::Answer { .. } => "answer",
             Message::Recall { .. } => "recall",
             Message::Recalled { .. } => "recalled",
+            Message::History { .. } => "history",
+            Message::Past { .. } => "past",
             Message::Unknown { .. } => "unknown",
         }
     }
@@ -286,7 +306,7 @@ impl Message {
     pub fn is_bulk(&self) -> bool {
         let records = |answer: &Answer| matches!(answer, Answer::Records { .. });
         match self {
-            Message::Page(_) | Message::Recalled { .. } => true,
+            Message::Page(_) | Message::Recalled { .. } | Message::Past { .. } => true,
             Message::Answer { answer, .. } => records(answer),
             _ => false,
         }
@@ -313,6 +333,8 @@ impl Message {
             Message::Answer { .. } => 17,
             Message::Recall { .. } => 18,
             Message::Recalled { .. } => 19,
+            Message::History { .. } => 20,
+            Message::Past { .. } => 21,
             Message::Unknown { kind } => *kind,
         }
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::codec::{CodecError, Reader, Writer};
 use crate::id::DeviceId;
 use crate::limits::{MAX_CERTS, MAX_ORIGINS, MAX_TEXT_BYTES};
+use crate::store::{HistoryPage, WantedHistory};
 use crate::version::Life;
 
 impl Message {
@@ -70,6 +71,14 @@ impl Message {
                 w.var(*id);
                 encode_of(w, of.as_ref());
                 held.encode(w);
+            }
+            Message::History { id, wanted } => {
+                w.var(*id);
+                wanted.encode(w);
+            }
+            Message::Past { id, page } => {
+                w.var(*id);
+                page.encode(w);
             }
             Message::Unknown { .. } => {}
         }
@@ -142,6 +151,14 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
         19 => {
             let (id, of) = (r.var("a recall's id")?, decode_of(r)?);
             Message::Recalled { id, of, held: Held::decode(r)? }
+        }
+        20 => {
+            let id = r.var("a question's id")?;
+            Message::History { id, wanted: WantedHistory::decode(r)? }
+        }
+        21 => {
+            let id = r.var("a question's id")?;
+            Message::Past { id, page: HistoryPage::decode(r, payload)? }
         }
         kind => Message::Unknown { kind },
     })

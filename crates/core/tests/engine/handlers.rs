@@ -11,7 +11,7 @@ use driftless_core::message::{
 };
 use driftless_core::page::{Cursor, PageModel, PageWriter};
 use driftless_core::schema::ModelId;
-use driftless_core::store::Store;
+use driftless_core::store::{HistoryPage, Store, WantedHistory};
 use driftless_core::version::{Head, Life, OwnedHead, OwnedVector, Vector};
 
 use crate::table::{FILE, NOTE, Table, device, key};
@@ -44,6 +44,8 @@ fn every_kind() -> Vec<Message> {
         Message::Answer { session: 1, turn: 0, answer: Answer::Lapsed },
         Message::Recall { id: 6, of: None, keys: vec![(NOTE, key("a"))] },
         Message::Recalled { id: 6, of: None, held: Held::Nothing },
+        Message::History { id: 7, wanted: WantedHistory::default() },
+        Message::Past { id: 7, page: HistoryPage::default() },
         Message::Ping { token: 4 },
         Message::Pong { token: 4, clock_ms: 5, state },
         Message::Unknown { kind: 200 },

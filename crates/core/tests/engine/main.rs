@@ -6,6 +6,7 @@ mod away;
 mod compare;
 mod damage;
 mod handlers;
+mod history;
 mod lanes;
 mod lost;
 mod meeting;

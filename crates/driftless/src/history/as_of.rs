@@ -66,7 +66,7 @@ impl Library {
 /// The records that were changed after a time.
 fn changed_since(past: &Past, time: Hlc) -> Result<BTreeSet<Place>, Error> {
     let mut changed = BTreeSet::new();
-    past.walk(0, |logged| {
+    past.walk(None, |logged| {
         if logged.set.header().hlc > time {
             let changes = past::changes(&logged)?.into_iter();
             changed.extend(changes.map(|change| (change.model, change.key)));

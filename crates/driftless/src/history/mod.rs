@@ -250,7 +250,7 @@ impl Library {
         wanted: impl Fn(ModelId, &RecordKey) -> bool,
     ) -> Result<BTreeSet<(ModelId, RecordKey)>, Error> {
         let mut found = BTreeSet::new();
-        self.past()?.walk(0, |logged| {
+        self.past()?.walk(None, |logged| {
             let changes = past::changes(&logged)?.into_iter();
             let changes = changes.filter(|change| wanted(change.model, &change.key));
             found.extend(changes.map(|change| (change.model, change.key)));

@@ -57,7 +57,7 @@ pub(super) fn of_many(
     }
     let mut known: BTreeMap<Place, RecordPast> =
         places.iter().map(|place| (place.clone(), RecordPast::default())).collect();
-    past.walk(0, |logged| {
+    past.walk(None, |logged| {
         for change in changes(&logged)? {
             if let Some(known) = known.get_mut(&(change.model, change.key.clone())) {
                 known.changes.push(done(&logged, change));

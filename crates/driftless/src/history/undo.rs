@@ -308,7 +308,7 @@ pub(super) fn sets_behind(
     let wanted = |device| of.is_none_or(|of| of == device);
     let mut sets = Vec::new();
     let mut count: BTreeMap<driftless_core::id::Origin, u64> = BTreeMap::new();
-    past.walk(0, |logged| {
+    past.walk(None, |logged| {
         let dot = logged.set.dot();
         if wanted(dot.origin.device) && dot.seq > vector.seq(&dot.origin) {
             *count.entry(dot.origin).or_default() += 1;
