@@ -5,17 +5,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use driftless_core::change::ChangeSet;
 use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::mem::MemStore;
 use driftless_core::record::Record;
 use driftless_core::schema::{ModelId, Schema};
 use driftless_core::version::{OwnedHead, OwnedVector};
-use driftless_store::{Identity, SqliteStore, StoreError, StoreOptions};
+use driftless_store::{HistoryLimits, Identity, SqliteStore, StoreError, StoreOptions};
 use tempfile::TempDir;
 
 use crate::ledger::Rows;
+use crate::replica::EPOCH_MS;
 
 /// Which store is under the replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,6 +47,8 @@ pub(crate) struct Disk {
     /// Whether there is a copy of what is durable, as more than that is visible.
     synced: bool,
     commits: u64,
+    /// Whether it keeps a history.
+    keeps: bool,
 }
 
 type Done<T> = Result<T, StoreError>;
@@ -51,6 +56,40 @@ type Done<T> = Result<T, StoreError>;
 impl Base {
     pub(crate) fn memory(device: DeviceId) -> Self {
         Self::Memory { mem: Box::new(MemStore::new(device)), synced: None, saved: None }
+    }
+
+    /// Keeps a history from now on.
+    pub(crate) fn keep_history(&mut self) -> Done<()> {
+        match self {
+            Base::Memory { mem, .. } => {
+                mem.keep_history(0);
+                Ok(())
+            }
+            Base::Sqlite(disk) => disk.keep_history(),
+        }
+    }
+
+    /// The change sets of the history.
+    pub(crate) fn history(&self) -> Done<Vec<ChangeSet>> {
+        match self {
+            Base::Memory { mem, .. } => Ok(mem.history().to_vec()),
+            Base::Sqlite(disk) => {
+                let mut sets = Vec::new();
+                disk.store().past()?.walk(None, |logged| {
+                    sets.push(logged.set);
+                    Ok::<_, StoreError>(ControlFlow::Continue(()))
+                })?;
+                Ok(sets)
+            }
+        }
+    }
+
+    /// Since when it is whole, Unix milliseconds.
+    pub(crate) fn history_begin(&self) -> Option<u64> {
+        match self {
+            Base::Memory { mem, .. } => mem.history_begin(),
+            Base::Sqlite(disk) => disk.store().history_begin(),
+        }
     }
 
     pub(crate) fn sqlite(identity: Identity, schema: &Schema) -> Done<Self> {
@@ -217,7 +256,7 @@ impl Disk {
         let live = root.path().join("live");
         let store = SqliteStore::create_with(&live, identity, schema.clone(), options())?;
         let schema = schema.clone();
-        Ok(Self { store: Some(store), schema, root, synced: false, commits: 0 })
+        Ok(Self { store: Some(store), schema, root, synced: false, commits: 0, keeps: false })
     }
 
     pub(crate) fn store(&self) -> &SqliteStore {
@@ -226,6 +265,12 @@ impl Disk {
 
     pub(crate) fn store_mut(&mut self) -> &mut SqliteStore {
         self.store.as_mut().expect("the store is open but while it is opened anew")
+    }
+
+    fn keep_history(&mut self) -> Done<()> {
+        self.keeps = true;
+        let limits = HistoryLimits { keep_ms: u64::MAX, max_bytes: u64::MAX };
+        self.store_mut().limit_history(Some(limits), EPOCH_MS)
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -290,7 +335,7 @@ impl Disk {
         let live = self.place("live");
         copy(&self.place(name), &live)?;
         self.store = Some(SqliteStore::open_with(&live, self.schema.clone(), options())?);
-        Ok(())
+        if self.keeps { self.keep_history() } else { Ok(()) }
     }
 
     fn records(&self) -> Done<Vec<(ModelId, RecordKey, Cow<'_, Record>)>> {

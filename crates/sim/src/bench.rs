@@ -13,8 +13,8 @@ use driftless_core::page::{Cursor, PageModel, PageReader, PageWriter};
 use driftless_core::record::{Record, Version};
 use driftless_core::schema::{FieldId, MergeRule, ModelId};
 use driftless_core::store::{
-    Acked, Bucket, Floors, HeldRow, KeyRange, Missing, OwnedLane, Pinned, Place, RecordPage,
-    RowPage, Session, Store,
+    Acked, Bucket, Floors, HeldRow, HistoryPage, KeyRange, Missing, OwnedLane, Pinned, Place,
+    RecordPage, RowPage, Session, Store, WantedHistory,
 };
 use driftless_core::value::Value;
 use driftless_core::version::{Head, OwnedHead, OwnedVector, Vector};
@@ -109,6 +109,11 @@ impl BenchStore {
     /// All shared records, in order.
     pub(crate) fn records(&self) -> Done<Vec<(ModelId, RecordKey, Cow<'_, Record>)>> {
         self.base.records()
+    }
+
+    /// The change sets of the history, and since when it is whole, Unix milliseconds.
+    pub(crate) fn history(&self) -> Done<(Vec<ChangeSet>, Option<u64>)> {
+        Ok((self.base.history()?, self.base.history_begin()))
     }
 
     /// The rows of an exact lane that show, in order.
@@ -614,6 +619,18 @@ impl Store for BenchStore {
 
     fn rows_of(&mut self, device: &DeviceId, keys: &[Place], max: usize) -> Done<Vec<HeldRow>> {
         base!(self, store => store.rows_of(device, keys, max))
+    }
+
+    fn wanted_history(&mut self) -> Done<WantedHistory> {
+        base!(self, store => store.wanted_history())
+    }
+
+    fn history_below(&mut self, wanted: &WantedHistory, max: usize) -> Done<HistoryPage> {
+        base!(self, store => store.history_below(wanted, max))
+    }
+
+    fn take_history(&mut self, asked: &WantedHistory, page: &HistoryPage) -> Done {
+        base!(self, store => store.take_history(asked, page))
     }
 
     fn adopt(&mut self, vector: &Vector) -> Done {

@@ -190,6 +190,7 @@ impl World {
             self.look_at(i)?;
         }
         self.check_fold(i)?;
+        self.check_history(i)?;
         let store = &self.replicas[i].store;
         if self.read(i, dump)? != self.checker.looks[i].dump {
             return Err(self.violation(Rule::Equal, format!("{i} changed without a step")));

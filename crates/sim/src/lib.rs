@@ -20,6 +20,7 @@ pub mod ledger;
 mod links;
 pub mod models;
 pub mod network;
+mod past;
 pub mod plan;
 pub mod rare;
 mod replica;

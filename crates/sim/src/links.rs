@@ -236,6 +236,15 @@ impl World {
             Told::Pruned { .. } => self.count("pruned"),
             Told::Damaged { .. } => self.count("damaged"),
             Told::Mended { .. } => self.count("mended"),
+            Told::HandedOver { more, .. } => {
+                self.count("history: a page handed over");
+                if !more {
+                    self.count("history: handed over");
+                }
+                if self.replicas[i].joins {
+                    self.count("history: handed over to a joiner");
+                }
+            }
             Told::ReconcileBegun { peer } => {
                 self.count("reconcile: begun");
                 if self.replicas[i].tried.replace(peer).is_some_and(|tried| tried != peer) {

@@ -53,6 +53,8 @@ pub struct Member {
     pub small_schema: bool,
     /// How its engine behaves.
     pub config: Config,
+    /// Whether it keeps a history.
+    pub keeps_history: bool,
 }
 
 /// What becomes of a batch of inputs.
@@ -184,6 +186,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether all wall clocks go right.
+    pub(crate) fn has_good_clocks(&self) -> bool {
+        let sets = |action: &Action| matches!(action.kind, Kind::Clock | Kind::StopClock);
+        let good = |member: &Member| (member.wall_offset_ms, member.drift_ppm) == (0, 0);
+        self.members.iter().all(good) && !self.actions.iter().any(sets)
+    }
+
     /// The plan of a seed.
     pub fn random(seed: u64, setup: &Setup) -> Self {
         let rng = &mut Rng::new(seed);
@@ -197,6 +206,8 @@ impl Plan {
         actions.retain(|action| action.kind.fault().is_none_or(may));
         let mixed = rng.chance(30);
         let same = config(rng);
+        // Drawn apart, as the copies are.
+        let keeping = &mut Rng::new(seed ^ 0x4157);
         let members = (0..n).map(|i| {
             let starts_at = if i > 0 && rng.chance(30) { rng.below(end.max(1)) } else { 0 };
             let (wall_offset_ms, drift_ppm) = (wall_offset(rng), drift(rng));
@@ -208,6 +219,7 @@ impl Plan {
                 drift_ppm: if may(Fault::Drift) { drift_ppm } else { 0 },
                 small_schema: may(Fault::Versions) && small_schema,
                 config: if may(Fault::Settings) { config } else { Config::default() },
+                keeps_history: keeping.chance(80),
             }
         });
         let members = members.collect();

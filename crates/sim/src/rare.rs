@@ -3,7 +3,7 @@
 use crate::world::Counts;
 
 /// The rare things, by the names under which they are counted.
-pub const RARE: [&str; 51] = [
+pub const RARE: [&str; 54] = [
     "crashes after the commit",
     "crashes before the commit",
     "rolled back",
@@ -51,6 +51,9 @@ pub const RARE: [&str; 51] = [
     "reconcile: the asking side crashes",
     "reconcile: the serving side crashes",
     "session: a full one begun anew",
+    "history: a page handed over",
+    "history: handed over",
+    "history: handed over to a joiner",
     "undo: a creation",
     "undo: a delete",
     "undo: a write",

@@ -130,10 +130,13 @@ impl Replica {
             shared_epoch: shared_epoch(index as u64),
             owned_life: Life { mint: Hlc::default(), epoch: Epoch(0) },
         };
-        let base = match kind {
+        let mut base = match kind {
             StoreKind::Memory => Base::memory(id),
             StoreKind::Sqlite => Base::sqlite(identity, &schema)?,
         };
+        if member.keeps_history {
+            base.keep_history()?;
+        }
         Ok(Self {
             id,
             schema,

@@ -102,6 +102,7 @@ fn plan(devices: usize) -> Plan {
         wall_offset_ms: 0,
         drift_ppm: 0,
         small_schema: false,
+        keeps_history: false,
         config: config.clone(),
     };
     let mut links = Vec::new();

@@ -33,6 +33,8 @@ pub enum Rule {
     Busy,
     /// A store does not fail of itself.
     Store,
+    /// What is in a history was written so, and all that it is said to hold is in it.
+    History,
     /// Honest peers find no fault with each other.
     Peace,
     /// Once all is well, everything is everywhere soon.

@@ -109,18 +109,19 @@ impl SqliteStore {
         let waiting = waiting_runs(&self.conn, &self.state.origins)?;
         // What was overwritten while no history was kept is not known.
         let fresh = begin_of(&self.log.conn)?.is_none();
+        let adopted = self.adopted_ms()?;
+        let before_ms = if fresh || adopted == 0 { self.latest() } else { adopted };
         let mut gaps = BTreeMap::new();
         for (origin, head) in self.state.vector.iter() {
             let runs = waiting.get(origin).map_or(&[][..], Vec::as_slice);
-            let whole = Lacking { head: *head, before_ms: self.latest() };
+            let whole = Lacking { head: *head, before_ms };
             if let Some(mut lacking) = self.gap_below(origin, whole, runs)? {
                 if fresh {
-                    lacking.before_ms = whole.before_ms;
+                    lacking.before_ms = before_ms;
                 }
                 gaps.insert(*origin, lacking);
             }
         }
-        let adopted = self.adopted_ms()?;
         self.in_log(|store| {
             let conn = &store.log.conn;
             if fresh {

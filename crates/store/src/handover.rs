@@ -41,7 +41,9 @@ impl SqliteStore {
     fn find(&self, origin: &Origin, seq: Seq) -> Result<Option<(i64, usize)>, StoreError> {
         for (at, file) in self.files().into_iter().enumerate() {
             let found = pos_of(file.conn, file.log, file.origins.id(origin), seq)?;
-            if let Some(pos) = found {
+            // What was moved may have been removed since, and counts no more.
+            let moved = at > 0 && found.is_some_and(|pos| pos <= self.log.flushed);
+            if let Some(pos) = found.filter(|_| !moved) {
                 return Ok(Some((pos, at)));
             }
         }
@@ -138,9 +140,11 @@ impl SqliteStore {
             let kind = if ended.deleted { Kind::Deleted } else { Kind::Overwritten };
             encode_loss(&mut w, &ended.lost, (past.set.dot(), kind));
             let row = params![low, ended.model.0, ended.key.as_bytes(), w.as_bytes()];
-            conn.prepare_cached("INSERT INTO lost (pos, model, key, entry) VALUES (?1, ?2, ?3, ?4)")
-                .and_then(|mut put| put.execute(row))
-                .within(conn, WHAT)?;
+            conn.prepare_cached(
+                "INSERT INTO lost (pos, model, key, entry) VALUES (?1, ?2, ?3, ?4)",
+            )
+            .and_then(|mut put| put.execute(row))
+            .within(conn, WHAT)?;
         }
         Ok(low)
     }

@@ -145,7 +145,9 @@ impl SqliteStore {
     pub(crate) fn captured_before(&self, hlc: Hlc) -> Hlc {
         match self.keeping.limits {
             None => Hlc(0),
-            Some(_) => Hlc::from_ms(self.keeping.begins_ms().max(hlc.ms().saturating_sub(MARGIN_MS))),
+            Some(_) => {
+                Hlc::from_ms(self.keeping.begins_ms().max(hlc.ms().saturating_sub(MARGIN_MS)))
+            }
         }
     }
 

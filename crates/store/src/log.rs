@@ -362,7 +362,11 @@ fn refuse_gaps(wanted: &Wanted) -> Result<(), StoreError> {
     }
 }
 
-pub(crate) fn origin_of(conn: &Connection, origins: &Origins, id: i64) -> Result<Origin, StoreError> {
+pub(crate) fn origin_of(
+    conn: &Connection,
+    origins: &Origins,
+    id: i64,
+) -> Result<Origin, StoreError> {
     origins.origin(id).ok_or_else(|| StoreError::damaged(conn, format!("the origin {id}")))
 }
 

@@ -109,9 +109,8 @@ impl MemStore {
     fn ended_by(&self, set: &ChangeSet) -> Vec<EndedVersion> {
         let Ok(changes) = set.changes() else { return Vec::new() };
         let of = |(place, _, by): &&(super::Key, _, Dot)| {
-            let changed = |change: &crate::change::Change| {
-                (change.model, &change.key) == (place.0, &place.1)
-            };
+            let changed =
+                |change: &crate::change::Change| (change.model, &change.key) == (place.0, &place.1);
             *by == set.dot() && changes.iter().any(changed)
         };
         let lost = self.lost.iter().filter(of);
@@ -129,9 +128,9 @@ impl MemStore {
                 continue;
             }
             let deleted = past.ended.iter().rev().filter(|ended| ended.deleted);
-            lost.extend(deleted.map(|ended| {
-                ((ended.model, ended.key.clone()), ended.lost.clone(), dot)
-            }));
+            lost.extend(
+                deleted.map(|ended| ((ended.model, ended.key.clone()), ended.lost.clone(), dot)),
+            );
             sets.push(past.set.clone());
         }
         // Durable at once, so that a rollback does not take them.

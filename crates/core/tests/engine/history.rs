@@ -55,7 +55,11 @@ fn a_joiner_is_handed_what_led_to_what_it_has() {
         table.live(3_000);
         table.assert_equal(1, 2);
         assert_eq!(dots(&table, 2), dots(&table, 1), "in the order in which they were applied");
-        assert_eq!(table.nodes[2].store.lost(), table.nodes[1].store.lost(), "what the delete took");
+        assert_eq!(
+            table.nodes[2].store.lost(),
+            table.nodes[1].store.lost(),
+            "what the delete took"
+        );
         assert_eq!((handed(&table, 2), table.nodes[2].store.history_begin()), (13, Some(0)));
         assert_only_history(&mut table, 2);
         // It hands it on in its turn, once the first giver is gone.

@@ -476,6 +476,9 @@ impl Writer {
                 self.twins.insert(origin.device, time::now().wall_ms);
                 tracing::error!(%peer, %origin, seq, "two branches of one stream: a device was cloned");
             }
+            Event::HandedOver { peer, sets, more: false } => {
+                tracing::info!(%peer, sets, "the peer has handed over what it has of the history");
+            }
             Event::Mended { peer, records, left } => {
                 tracing::info!(%peer, records, left, "what was damaged here is back");
             }

@@ -103,7 +103,9 @@ pub(crate) fn as_format_1(from: &Path, to: &Path) {
         };
         let had = names("main");
         for (_, name, sql) in names("new") {
-            if name != "_mirror" && !had.iter().any(|(_, other, _)| *other == name) {
+            if !["_mirror", "gap"].contains(&&name[..])
+                && !had.iter().any(|(_, other, _)| *other == name)
+            {
                 conn.execute_batch(&sql).unwrap();
             }
         }

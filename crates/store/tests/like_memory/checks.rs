@@ -17,6 +17,7 @@ impl World {
         let store = self.store.as_mut().unwrap();
         assert_eq!(state(store), state(&self.memory));
         self.check_mirror();
+        self.check_history();
     }
 
     /// Everything that can be read, compared.

@@ -8,10 +8,10 @@ use driftless_core::mem::MemStore;
 use driftless_core::page::Cursor;
 use driftless_core::record::{Record, Version};
 use driftless_core::schema::{FieldId, ModelId};
-use driftless_core::store::{Floors, KeyRange, Session, Store};
+use driftless_core::store::{Floors, Gap, KeyRange, Session, Store, WantedHistory};
 use driftless_core::value::Value;
 use driftless_core::version::{Head, OwnedHead, Vector};
-use driftless_store::SqliteStore;
+use driftless_store::{HistoryLimits, SqliteStore};
 
 use crate::common::{self, device, head, identity, key, next_set, origin, record, version};
 use crate::ops::{FIELDS, OWNED, Op, Range, Row, SHARED, Val, schemas};
@@ -28,6 +28,10 @@ pub(crate) struct World {
 /// The peers that something may be pinned for.
 const PEERS: [u8; 2] = [1, 2];
 
+/// All of the history is kept.
+const EVERYTHING: Option<HistoryLimits> =
+    Some(HistoryLimits { keep_ms: u64::MAX, max_bytes: u64::MAX });
+
 /// Calls the same on both stores, which must answer the same.
 macro_rules! both {
     ($world:expr, |$store:ident| $call:expr) => {{
@@ -43,12 +47,15 @@ impl World {
     pub(crate) fn new(schema: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut store = SqliteStore::create(dir.path(), identity(1), schemas(schema)).unwrap();
+        store.limit_history(EVERYTHING, 0).unwrap();
         store.begin().unwrap();
+        let mut memory = MemStore::new(device(1));
+        memory.keep_history(0);
         let servers = [2, 3].map(|n| (n, MemStore::new(device(n)))).into();
         let mut world = Self {
             dir,
             store: Some(store),
-            memory: MemStore::new(device(1)),
+            memory,
             servers,
             lives: [1, 2, 3].map(|n| (n, 1)).into(),
         };
@@ -127,6 +134,7 @@ impl World {
                     drop(store);
                     let schema = schemas(*schema);
                     store = SqliteStore::open(self.dir.path(), schema).unwrap();
+                    store.limit_history(EVERYTHING, 0).unwrap();
                 } else {
                     store.rollback().unwrap();
                 }
@@ -189,12 +197,11 @@ impl World {
             let vector = self.memory.vector();
             vector.iter().any(|(o, head)| self.memory.floors().get(o) != Some(&head.seq))
         };
-        let all: Floors = self.memory.vector().iter().map(|(o, head)| (*o, head.seq)).collect();
-        self.memory.prune_log(&all).unwrap();
-        self.memory.commit();
+        self.memory.lose_log();
         PEERS.iter().for_each(|peer| self.memory.unpin(&device(*peer)));
         let mut store = SqliteStore::open(self.dir.path(), schema).unwrap();
         assert_eq!(store.log_incomplete(), gap);
+        store.limit_history(EVERYTHING, 0).unwrap();
         store.begin().unwrap();
         self.store = Some(store);
     }
@@ -260,6 +267,21 @@ impl World {
             let page = both!(self, |store| store.mirrored(after.as_ref(), 1));
             assert_eq!(page, std::slice::from_ref(&one));
             after = Some((one.0, one.1));
+        }
+    }
+
+    /// What is lacking in the history of both, and what they would hand over of all streams.
+    pub(crate) fn check_history(&mut self) {
+        both!(self, |store| store.wanted_history());
+        let heads = self.memory.vector().clone();
+        let gap =
+            |(origin, head): (&_, &Head)| Gap { origin: *origin, seq: head.seq, hash: head.hash };
+        let wanted = WantedHistory { since_ms: 0, gaps: heads.iter().map(gap).collect() };
+        for max_bytes in [1, 300, usize::MAX] {
+            both!(self, |store| store.history_below(&wanted, max_bytes).map(|mut page| {
+                page.whole_since_ms = None;
+                page
+            }));
         }
     }
 
