@@ -41,11 +41,13 @@ pub enum Bug {
     UnseenDotsDropped,
     /// The floor is not raised after a reconcile.
     FloorNotRaised,
+    /// A history is said to be whole that is not.
+    BoastedHistory,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AcknowledgeBeforeCommit,
         Bug::ReversedStamps,
         Bug::SkippedRange,
@@ -65,5 +67,6 @@ impl Bug {
         Bug::DeadDotsKept,
         Bug::UnseenDotsDropped,
         Bug::FloorNotRaised,
+        Bug::BoastedHistory,
     ];
 }

@@ -64,6 +64,19 @@ fn without_faults_everything_is_everywhere_at_once() {
     }
 }
 
+/// Since when a history is whole is a time of clocks, and can be held against the ledger where they go
+/// right.
+#[test]
+fn nor_is_a_history_said_to_be_whole_that_is_not() {
+    let mut begins = false;
+    for seed in 0..120 {
+        let report = run(Plan::random(seed, &Setup::default()).with_good_clocks(), false);
+        assert_eq!(report.violation, None, "seed {seed}");
+        begins |= report.counts.contains_key("history: handed over");
+    }
+    assert!(begins, "no history was handed over");
+}
+
 #[test]
 fn nor_among_so_many_that_each_has_links_with_some_only() {
     run_all(0..2, &Setup { devices: Some(25), ..Setup::default() });

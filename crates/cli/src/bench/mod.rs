@@ -7,6 +7,7 @@ mod commit;
 mod crowded;
 mod figure;
 mod gauge;
+mod history;
 mod index;
 mod killed;
 mod merge;
@@ -54,13 +55,14 @@ const ALL: [Benchmark; 6] = [
 
 /// These take minutes and a gigabyte of disk, or give the same each time: they run only when they are
 /// named.
-const LARGE: [Benchmark; 4] = [
+const LARGE: [Benchmark; 5] = [
     Benchmark {
         name: "catch_up",
         words: "ten missed changes of a large library",
         run: catch_up::run,
     },
     Benchmark { name: "crowded", words: "edits during a backfill of a million", run: crowded::run },
+    Benchmark { name: "history", words: "a million edits within a bound", run: history::run },
     Benchmark { name: "killed", words: "a backfill with twenty kills", run: killed::run },
     Benchmark { name: "size", words: "room on the disk", run: size::run },
 ];

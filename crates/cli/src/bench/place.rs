@@ -56,6 +56,11 @@ impl Bench {
         self.until = Some(until);
     }
 
+    /// Whether little time is to be taken.
+    pub(super) fn is_quick(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// A benchmark begins.
     pub(super) fn begin(&mut self, name: &str, words: &str) -> Result<(), Failure> {
         self.doing = format!("{name}: {words}");

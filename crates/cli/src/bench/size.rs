@@ -163,7 +163,7 @@ fn files(dir: &Path) -> Result<Files, Failure> {
 }
 
 /// Bytes of a file; one that is not there has none.
-fn size(dir: &Path, name: &str) -> Result<u64, Failure> {
+pub(super) fn size(dir: &Path, name: &str) -> Result<u64, Failure> {
     match std::fs::metadata(dir.join(name)) {
         Ok(file) => Ok(file.len()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
@@ -172,6 +172,6 @@ fn size(dir: &Path, name: &str) -> Result<u64, Failure> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

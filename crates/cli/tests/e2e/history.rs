@@ -346,3 +346,113 @@ fn something_large_leaves_a_checkpoint_to_go_back_to() {
     one.refused(&["undo", "nonsense"], 2);
     assert_eq!(one.refused(&["undo", "one#999"], 3)["code"], "no_change_set");
 }
+
+/// A device's log as dots, without what devices write of themselves.
+fn dots(device: &Device) -> Vec<Value> {
+    let mut dots: Vec<Value> = device
+        .run(&["--json", "log", "--model", "tag", "--limit", "1000"])
+        .lines()
+        .iter()
+        .map(|line| line["dot"].clone())
+        .collect();
+    dots.sort_by_key(Value::to_string);
+    dots
+}
+
+fn tag(device: &Device, name: &str) -> Value {
+    let tags = device.ok(&["tag", "ls"]);
+    tags.as_array().unwrap().iter().find(|tag| tag["name"] == name).unwrap().clone()
+}
+
+/// Everybody has everything, and forgets it.
+fn forget_all(devices: &[&Device]) {
+    devices.iter().for_each(|device| device.sync());
+    for device in devices {
+        until("its log is pruned", || {
+            (device.ok(&["prune", "--now"])["sets"].as_u64().unwrap() > 0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn who_joins_after_pruning_is_handed_the_history() {
+    let world = World::new();
+    let mut one = world.founder("one");
+    let mut two = world.joiner("two", &one);
+    one.ok(&["tag", "create", "plans", "--color", "red"]);
+    one.ok(&["tag", "create", "gone", "--color", "grey"]);
+    one.sync();
+    two.ok(&["tag", "set", "plans", "color=blue"]);
+    two.ok(&["tag", "rm", "gone"]);
+    two.sync();
+    let then = two.run(&["--json", "log", "--limit", "1"]).lines()[0]["time"].clone();
+    let then = then.as_str().unwrap();
+    until("the clock has gone on", || {
+        one.ok(&["tag", "create", "later"]);
+        let log = one.run(&["--json", "log", "--limit", "1"]).lines();
+        (log[0]["time"].as_str().unwrap() > then).then_some(())
+    });
+    one.ok(&["tag", "set", "plans", "color=green"]);
+    forget_all(&[&one, &two]);
+    let (told, all) = (history(&one, "plans"), dots(&one));
+    let change = told[0]["dot"].as_str().unwrap().to_owned();
+    one.down();
+
+    let three = world.joiner("three", &two);
+    until("the history is handed over", || (dots(&three) == all).then_some(()));
+    assert_eq!(history(&three, "plans"), told);
+    let deleted = three.ok(&["tag", "ls", "--deleted"]);
+    assert_eq!((&deleted[0]["name"], &deleted[0]["device"]), (&json!("gone"), &json!("two")));
+    let tags = three.ok(&["tag", "ls", "--as-of", then]);
+    assert_eq!((&tags[0]["color"], tags.as_array().unwrap().len()), (&json!("blue"), 1), "{tags}");
+    // What was done before it was there is taken back by it, everywhere.
+    three.ok(&["undo", &change]);
+    three.ok(&["restore-record", "gone"]);
+    one.up();
+    three.sync();
+    one.sync();
+    for device in [&one, &two, &three] {
+        assert_eq!(
+            (&tag(device, "plans")["color"], &tag(device, "gone")["color"]),
+            (&json!("blue"), &json!("grey"))
+        );
+    }
+    assert_equal(&[&one, &two, &three]);
+
+    // A device that has lost its log has no other history than a joiner.
+    let (told, all) = (history(&one, "plans"), dots(&one));
+    two.down();
+    for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
+        let path = two.dir.join(file);
+        if path.exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    two.up();
+    until("the history is back", || (dots(&two) == all).then_some(()));
+    assert_eq!(history(&two, "plans"), told);
+    two.ok(&["undo", told[0]["dot"].as_str().unwrap()]);
+    two.sync();
+    assert_eq!(tag(&one, "plans")["color"], "green");
+    assert_equal(&[&one, &two, &three]);
+}
+
+#[test]
+fn who_keeps_no_history_is_handed_none() {
+    let world = World::new();
+    let one = world.founder("one");
+    let mut two = world.joiner("two", &one);
+    one.ok(&["tag", "create", "plans"]);
+    forget_all(&[&one, &two]);
+    two.down();
+    two.ok(&["config", "set", "history", "0d"]);
+    two.up();
+    two.sync();
+    one.ok(&["tag", "create", "later"]);
+    one.sync();
+    until("two keeps none", || {
+        two.ok(&["prune", "--now"]);
+        dots(&two).is_empty().then_some(())
+    });
+    assert_eq!(dots(&one).len(), 2);
+}
