@@ -202,7 +202,7 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
     /// One benchmark: commit, bulk, index, backfill, propagation or merge [default: all of these]; or one
-    /// of the large ones: catch_up, crowded, killed
+    /// of the large ones: catch_up, crowded, history, killed, size
     pub(crate) name: Option<String>,
     /// End within 50 seconds
     #[arg(long)]
