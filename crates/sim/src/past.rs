@@ -30,9 +30,12 @@ impl World {
         for (origin, head) in store.vector().iter() {
             let dots = (1..=head.seq).map(|seq| Dot::new(*origin, seq));
             for dot in dots.filter(|dot| !held.contains(dot)) {
-                if self.ledger.get(&dot).is_some_and(|entry| entry.hlc.ms() >= begins_ms) {
-                    let what =
-                        format!("{i} lacks {dot:?}, and is said to have all since {begins_ms}");
+                let entry = self.ledger.get(&dot);
+                if let Some(entry) = entry.filter(|entry| entry.hlc.ms() >= begins_ms) {
+                    let at = entry.hlc.ms();
+                    let what = format!(
+                        "{i} lacks {dot:?} of {at}, and is said to have all since {begins_ms}"
+                    );
                     return Err(self.violation(Rule::History, what));
                 }
             }

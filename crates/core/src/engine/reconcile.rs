@@ -17,6 +17,7 @@
 
 use super::compare::{Reconcile, begin, compare, take};
 use super::{Engine, Event, Now};
+use crate::clock::Hlc;
 use crate::codec::CodecError;
 use crate::digest::Digests;
 use crate::id::{DeviceId, Dot, Origin, RecordKey, Seq};
@@ -268,6 +269,10 @@ impl Engine {
             return Ok(());
         }
         let (records, dropped) = self.join_mirror(store, &pinned.vector, reconcile.absence)?;
+        // What is taken over was written by now: the history is said to begin behind it.
+        if self.clock.absorb(Hlc::from_ms(now.wall_ms), now.wall_ms) {
+            store.set_clock(self.clock.last())?;
+        }
         store.adopt(&pinned.vector)?;
         store.clear_mirror()?;
         let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);

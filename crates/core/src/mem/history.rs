@@ -83,13 +83,15 @@ impl MemStore {
         let whole_since_ms = self.history_begin();
         let mut page = HistoryPage { sets: Vec::new(), more: false, whole_since_ms };
         let mut bytes = 0;
-        for set in self.log.iter().rev() {
-            let (header, head) = (set.header(), set.head());
-            let is = |(origin, seq, hash): &(Origin, Seq, Hash)| {
-                (*origin, *seq, *hash) == (header.origin, head.seq, head.hash)
+        // The last applied of those that are next, whichever stream it is of.
+        loop {
+            let found = |(at, (origin, seq, _)): (usize, &(Origin, Seq, Hash))| {
+                Some((self.kept(origin, *seq)?, at))
             };
-            let Some(at) = next.iter().position(is) else { continue };
-            if header.hlc.ms() < wanted.since_ms {
+            let Some((place, at)) = next.iter().enumerate().filter_map(found).max() else { break };
+            let (set, (_, _, hash)) = (&self.log[place], next[at]);
+            let header = set.header();
+            if set.head().hash != hash || header.hlc.ms() < wanted.since_ms {
                 next.remove(at);
                 continue;
             }
