@@ -3,7 +3,7 @@
 /// The format of `library.db` that this version writes.
 pub(crate) const LIBRARY_FORMAT: i64 = 3;
 /// The format of `sync.db` that this version writes.
-pub(crate) const LOG_FORMAT: i64 = 4;
+pub(crate) const LOG_FORMAT: i64 = 5;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
 pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
 /// See [`LIBRARY_ID`].
@@ -77,8 +77,9 @@ CREATE TABLE _mirror (
 /// The same for `sync.db`. Whoever has acknowledged anything counts as heard now, as nobody knows
 /// when it was.
 /// Format 3 has entries in `lost` that format 2 could not read, and no other tables. Format 4 has gaps,
-/// and positions below 0, from which earlier versions would not remove anything.
-pub(crate) const LOG_STEPS: [&str; 3] = [
+/// and positions below 0, from which earlier versions would not remove anything. Format 5 has the event
+/// log.
+pub(crate) const LOG_STEPS: [&str; 4] = [
     "
 ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE ack SET heard_ms = 1000 * unixepoch('now');
@@ -88,6 +89,12 @@ UPDATE ack SET heard_ms = 1000 * unixepoch('now');
 CREATE TABLE gap (
     origin INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL, before INTEGER NOT NULL)
     STRICT;
+",
+    "
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, pos INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL, times INTEGER NOT NULL, severity INTEGER NOT NULL,
+    kind TEXT NOT NULL, device BLOB, words TEXT NOT NULL, fields TEXT NOT NULL) STRICT;
 ",
 ];
 
@@ -113,4 +120,8 @@ CREATE TABLE gap (
 CREATE TABLE ack (
     peer BLOB PRIMARY KEY, shared BLOB NOT NULL, owned BLOB NOT NULL,
     heard_ms INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, pos INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL, times INTEGER NOT NULL, severity INTEGER NOT NULL,
+    kind TEXT NOT NULL, device BLOB, words TEXT NOT NULL, fields TEXT NOT NULL) STRICT;
 ";

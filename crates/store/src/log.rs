@@ -71,7 +71,7 @@ impl SqliteStore {
         self.log.set_aside.as_deref()
     }
 
-    /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements, and makes it
+    /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements and events, and makes it
     /// durable there. To be called outside of a transaction. On an error nothing was moved, nothing
     /// is lost, and it may be tried again.
     pub fn flush_log(&mut self) -> Result<(), StoreError> {
@@ -79,7 +79,7 @@ impl SqliteStore {
             return Err(StoreError::Nested);
         }
         let acks = self.state.unwritten_acks().next().is_some();
-        if self.unflushed() == 0 && !acks {
+        if self.unflushed() == 0 && !acks && self.events.is_empty() {
             return Ok(());
         }
         let origins = self.log.origins.clone();
@@ -94,6 +94,7 @@ impl SqliteStore {
         self.log.flushed = self.state.next_pos - 1;
         self.log.to_delete = true;
         self.state.acks_written();
+        self.events.written();
         self.look_at_size()
     }
 
@@ -101,6 +102,7 @@ impl SqliteStore {
         self.copy_sets()?;
         self.copy_lost()?;
         self.write_acks()?;
+        self.events.write(&self.log.conn)?;
         run(&self.log.conn, "COMMIT", "moving the log")
     }
 

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::durable::Durability;
 use crate::error::{StoreError, Within, path_of};
+use crate::events::Events;
 use crate::format::{LIBRARY_FORMAT, LIBRARY_ID, LIBRARY_STEPS, LIBRARY_TABLES};
 use crate::history::Keeping;
 use crate::identity::{Identity, set_meta};
@@ -71,6 +72,7 @@ pub struct SqliteStore {
     pub(crate) pins: Pins,
     pub(crate) housework: Housework,
     pub(crate) keeping: Keeping,
+    pub(crate) events: Events,
     pub(crate) scrub: Scrub,
     /// Whether a record that was asked for was damaged.
     pub(crate) met_damage: Cell<bool>,
@@ -158,6 +160,7 @@ impl SqliteStore {
         let mut state = State::load(&conn)?;
         let log = SyncLog::open(dir, &mut state, &conn, &options)?;
         let housework = Housework::at_open(&state);
+        let events = Events::load(&log.conn)?;
         let max_pages = wal_pages(&conn, &options)?;
         let durability = Durability::of(&mut conn, max_pages)?;
         Ok(Self {
@@ -175,6 +178,7 @@ impl SqliteStore {
             pins: Pins::default(),
             housework,
             keeping: Keeping::default(),
+            events,
             scrub: Scrub::default(),
             met_damage: Cell::new(false),
         })

@@ -12,6 +12,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::error::{StoreError, Within, from_sql_seq, to_sql_seq};
+use crate::events::Events;
 use crate::history::BEFORE_ALL;
 use crate::log::{Kind, decode_loss};
 use crate::open::{SqliteStore, connect};
@@ -25,7 +26,9 @@ const WHAT: &str = "the history";
 /// The history as it was when it was taken. Usable from any thread, beside the writer.
 pub struct Past {
     snapshot: Snapshot,
-    log: Connection,
+    pub(crate) log: Connection,
+    /// Events that are not in the file yet.
+    pub(crate) events: Events,
     origins: Origins,
     begins_ms: Option<u64>,
 }
@@ -76,7 +79,8 @@ impl SqliteStore {
         let log = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, &self.options)?;
         log.execute_batch("BEGIN").within(&log, WHAT)?;
         let origins = Origins::load(&log, "origin")?;
-        Ok(Past { snapshot, log, origins, begins_ms: self.history_begin() })
+        let (events, begins_ms) = (self.events.clone(), self.history_begin());
+        Ok(Past { snapshot, log, origins, begins_ms, events })
     }
 }
 
