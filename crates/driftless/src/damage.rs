@@ -13,9 +13,11 @@ use driftless_core::id::DeviceId;
 use driftless_core::record::Record;
 use driftless_core::schema::ModelId;
 use driftless_core::store::{Place, Store as _};
+use driftless_net::Cut;
 use driftless_store::{BadRow, Salvage, Snapshot, StoreError, Taken};
 
 use crate::error::Error;
+use crate::event_log::{EventKind, Happened};
 use crate::library::Library;
 use crate::time;
 use crate::writer::Writer;
@@ -342,13 +344,14 @@ impl Writer {
     /// More than records is damaged, or not any more.
     fn set_unsound(&mut self, unsound: Option<String>) {
         if let Some(words) = &unsound {
+            self.record(Happened::new(EventKind::Unsound, words.clone()));
             tracing::error!(
                 words,
                 "the library is damaged in more than its records: nothing of it is given to other \
                  devices. What they have is safe. Restore a backup, or move the directory away and join \
                  the library anew"
             );
-            self.forget_everybody("its library is damaged");
+            self.forget_everybody(Cut::Damaged, "its library is damaged");
         }
         self.watchman.unsound = unsound;
         drop(self.pulse.send(()));
@@ -435,6 +438,7 @@ impl Writer {
             false => format!("{name} {key} is lost"),
         };
         tracing::error!(words, "damaged, and no other device has it");
+        self.record(Happened::new(EventKind::GivenUp, words.clone()));
         let noted = format!("{name} {key}");
         Ok(self.store.put_local(GIVEN_UP, noted.as_bytes(), words.as_bytes())?)
     }

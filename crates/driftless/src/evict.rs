@@ -151,8 +151,10 @@ impl Writer {
         };
         let counting = members.iter().filter(|member| !member.evicted && !member.here);
         let counting = counting.map(|member| (member.device, member.issued_ms)).collect();
-        self.evicted =
+        let evicted =
             members.iter().filter(|member| member.evicted).map(|member| member.device).collect();
+        let before = std::mem::replace(&mut self.evicted, evicted);
+        self.tell_evicted(&before);
         self.take(Input::Members(counting), time::now());
         if members.iter().any(|member| member.here && member.evicted) {
             self.count_again();

@@ -10,6 +10,7 @@ use driftless_core::member::Certificate;
 use driftless_net::{OpenTicket, Pairing, PairingCode, Refusal, Ticket, ticket_id};
 
 use crate::error::Error;
+use crate::event_log::{EventKind, Happened};
 use crate::library::Library;
 use crate::writer::{Command, Reply, Writer};
 use crate::{members, settings, time};
@@ -143,6 +144,8 @@ impl Writer {
         self.store.put_local(TICKETS, &ticket_id(&secret), &kept.encode())?;
         self.open_until.fetch_max(expires_ms.saturating_add(REMEMBERED_MS), Ordering::Relaxed);
         let expires = expires_ms.div_ceil(1_000);
+        let words = format!("a ticket was made, good for {} s", lifetime_ms / 1_000);
+        self.record(Happened::new(EventKind::TicketMade, words).with("expires_ms", expires_ms));
         Ok(Ticket { library, inviter, addrs, relay: None, secret, expires })
     }
 
@@ -185,7 +188,10 @@ impl Writer {
         joiner: DeviceId,
         name: &str,
     ) -> Result<Vec<Certificate>, AdmitError> {
-        let kept = self.ticket(id, Some(joiner)).map_err(AdmitError::Refused)?;
+        let kept = self.ticket(id, Some(joiner)).map_err(|refusal| {
+            self.tell_ticket(refusal);
+            AdmitError::Refused(refusal)
+        })?;
         let mut roster = self.roster.clone();
         if kept.used_by.is_none() {
             let library = self.store.identity().library;
@@ -196,6 +202,8 @@ impl Writer {
             members::keep(&mut self.store, &[new])?;
             let used = Kept { used_by: Some(joiner), ..kept };
             self.store.put_local(TICKETS, &id, &used.encode()).map_err(Error::from)?;
+            let words = format!("a ticket let {name} in");
+            self.record(Happened::new(EventKind::TicketUsed, words).about(&joiner));
             self.adopt(roster.clone());
         }
         Ok(roster.certificates().cloned().collect())
@@ -245,7 +253,8 @@ impl Pairing for Tickets {
 
     fn ticket(&self, id: [u8; 16]) -> Result<OpenTicket, Refusal> {
         self.ask(move |writer| {
-            let kept = writer.ticket(id, None)?;
+            let kept =
+                writer.ticket(id, None).inspect_err(|refusal| writer.tell_ticket(*refusal))?;
             let library_name = settings::library_name(&writer.store).map_err(|error| {
                 tracing::error!(%error, "the library's name cannot be read");
                 Refusal::Failed

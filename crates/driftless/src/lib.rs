@@ -72,6 +72,7 @@ mod conflicts;
 mod damage;
 pub mod device;
 mod error;
+mod event_log;
 mod events;
 mod evict;
 mod found;
@@ -266,6 +267,7 @@ pub use conflicts::{Conflict, Resolution, Sibling};
 pub use damage::{Damage, DamagedRecord, Examined};
 pub use device::Device;
 pub use error::Error;
+pub use event_log::{EventFilter, EventKind, EventStream, NoSeverity, Severity, SyncEvent};
 pub use events::{Change, StandingStream, Subscription};
 pub use evict::Pruned;
 pub use history::{

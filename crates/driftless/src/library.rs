@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use crate::error::Error;
+use crate::event_log::{SyncEvent, Told};
 use crate::events::{Change, StandingStream, Subscription};
 use crate::guard::{self, Guard};
 use crate::members::{self, Member, MemberSet};
@@ -71,6 +72,7 @@ pub struct Library {
     changes: broadcast::Sender<Change>,
     pulse: broadcast::Sender<()>,
     standings: broadcast::Sender<Standing>,
+    events: broadcast::Sender<SyncEvent>,
     readers: Mutex<Vec<Connection>>,
     pub(crate) room: Measured,
     renewed: bool,
@@ -229,6 +231,8 @@ impl Library {
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (pulse, _) = broadcast::channel(1);
         let (standings, _) = broadcast::channel(STANDINGS_KEPT);
+        let told = Told::new();
+        let events = told.sender();
         let (commands, queue) = channel();
         let open_until = Arc::new(AtomicU64::new(0));
         let parts = Parts {
@@ -243,6 +247,8 @@ impl Library {
             pulse: pulse.clone(),
             standings: standings.clone(),
             open_until: open_until.clone(),
+            doubt,
+            told,
         };
         let run = move |queue: Receiver<Command>| Writer::new(parts).run(&queue);
         let writer = std::thread::Builder::new()
@@ -259,6 +265,7 @@ impl Library {
             changes,
             pulse,
             standings,
+            events,
             readers: Mutex::new(Vec::new()),
             room: Measured::default(),
             renewed,
@@ -482,6 +489,10 @@ impl Library {
     /// ```
     pub fn subscribe(&self) -> Subscription {
         Subscription { receiver: self.changes.subscribe() }
+    }
+
+    pub(crate) fn events_sender(&self) -> &broadcast::Sender<SyncEvent> {
+        &self.events
     }
 
     pub(crate) fn pulse(&self) -> broadcast::Receiver<()> {

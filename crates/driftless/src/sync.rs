@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::device::Device;
 use crate::error::Error;
+use crate::event_log::{EventKind, Happened};
 use crate::invite::Tickets;
 use crate::library::{Library, seed};
 use crate::settings::{self, Setting};
@@ -174,7 +175,9 @@ impl Library {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn pause(&self, peer: Option<DeviceId>) -> Result<(), Error> {
-        self.with_net(|net| net.pause(peer))
+        self.with_net(|net| net.pause(peer))?;
+        self.note(move |writer| writer.links_told(EventKind::Paused, peer));
+        Ok(())
     }
 
     /// Lets a link that was paused be made again.
@@ -189,7 +192,9 @@ impl Library {
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn resume(&self, peer: Option<DeviceId>) -> Result<(), Error> {
-        self.with_net(|net| net.resume(peer))
+        self.with_net(|net| net.resume(peer))?;
+        self.note(move |writer| writer.links_told(EventKind::Resumed, peer));
+        Ok(())
     }
 
     /// Remembers an address of a member, or one at which any other member may be found, and tries
@@ -241,12 +246,16 @@ impl Writer {
             told => told?,
         }
         self.net = Some(net);
+        let at: Vec<String> = listening.iter().map(ToString::to_string).collect();
+        let words = format!("sync is on; this device listens at {}", at.join(", "));
+        self.record(Happened::new(EventKind::SyncOn, words).with("listen", at));
         self.refresh_routes();
         Ok(())
     }
 
     fn detach(&mut self) {
         self.net = None;
+        self.record(Happened::new(EventKind::SyncOff, "sync is off"));
         let now = crate::time::now();
         let peers: Vec<DeviceId> = self.meetings.keys().copied().collect();
         for peer in peers {

@@ -30,6 +30,66 @@ pub(crate) enum Close {
     OtherLibrary = 11,
     /// Another process with the same key has connected: if this one is alive, the device is there twice.
     Elsewhere = 12,
+    /// Its disk is full, or cannot be written.
+    Unwritable = 13,
+    /// Its library is damaged.
+    Damaged = 14,
+}
+
+/// Why there is no link with a peer, as far as programs tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It does not answer: it is off, asleep, or not where it was.
+    Unreachable,
+    /// It has ended in good order.
+    Stopped,
+    /// Links with it are paused on this device.
+    PausedHere,
+    /// It has paused its links with this device.
+    PausedThere,
+    /// It is no member here.
+    NotMemberHere,
+    /// It does not know this device as a member.
+    NotMemberThere,
+    /// It speaks another major version of the protocol.
+    OtherVersion,
+    /// It speaks for another library.
+    OtherLibrary,
+    /// This device cannot write to its disk.
+    UnwritableHere,
+    /// It cannot write to its disk.
+    UnwritableThere,
+    /// The library on this device is damaged.
+    DamagedHere,
+    /// Its library is damaged.
+    DamagedThere,
+    /// Another process has this device's key.
+    Elsewhere,
+    /// The protocol was broken, by whichever side.
+    Protocol,
+    /// One of the two ended the link, and the words say why.
+    Cut,
+}
+
+/// Why a program cuts a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It cannot write to its disk.
+    Unwritable,
+    /// Its library is damaged.
+    Damaged,
+    /// For the reason that the words give.
+    Other,
+}
+
+impl Cut {
+    pub(crate) fn close(self) -> Close {
+        match self {
+            Self::Unwritable => Close::Unwritable,
+            Self::Damaged => Close::Damaged,
+            Self::Other => Close::Cut,
+        }
+    }
 }
 
 /// What a side says within the handshake that speaks no protocol that the dialler offers: the TLS
@@ -41,6 +101,49 @@ const NO_COMMON_PROTOCOL: u8 = 120;
 const MAX_WORDS: usize = 240;
 
 impl Close {
+    const ALL: [Self; 14] = [
+        Self::Shutdown,
+        Self::NotMember,
+        Self::Paused,
+        Self::Duplicate,
+        Self::Replaced,
+        Self::Protocol,
+        Self::Cut,
+        Self::NotInviting,
+        Self::Busy,
+        Self::PairingOver,
+        Self::OtherLibrary,
+        Self::Elsewhere,
+        Self::Unwritable,
+        Self::Damaged,
+    ];
+
+    /// What it means that this device has closed with this code.
+    pub(crate) fn cause_here(self) -> Cause {
+        match self {
+            Self::Shutdown => Cause::Stopped,
+            Self::NotMember => Cause::NotMemberHere,
+            Self::Paused => Cause::PausedHere,
+            Self::Protocol => Cause::Protocol,
+            Self::OtherLibrary => Cause::OtherLibrary,
+            Self::Unwritable => Cause::UnwritableHere,
+            Self::Damaged => Cause::DamagedHere,
+            _ => Cause::Cut,
+        }
+    }
+
+    /// What it means that the other side has.
+    fn cause_there(self) -> Cause {
+        match self {
+            Self::NotMember => Cause::NotMemberThere,
+            Self::Paused => Cause::PausedThere,
+            Self::Elsewhere => Cause::Elsewhere,
+            Self::Unwritable => Cause::UnwritableThere,
+            Self::Damaged => Cause::DamagedThere,
+            close => close.cause_here(),
+        }
+    }
+
     pub(crate) fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)
     }
@@ -63,6 +166,19 @@ pub(crate) fn is_other_version(error: &ConnectionError) -> bool {
         ConnectionError::TransportError(error) => error.code == code,
         ConnectionError::VersionMismatch => true,
         _ => false,
+    }
+}
+
+/// Why a connection ended that this side did not close.
+pub(crate) fn cause(error: &ConnectionError) -> Cause {
+    match error {
+        error if is_other_version(error) => Cause::OtherVersion,
+        ConnectionError::ApplicationClosed(_) => {
+            let close = Close::ALL.into_iter().find(|close| close.is_in(error));
+            close.map_or(Cause::Cut, Close::cause_there)
+        }
+        ConnectionError::TimedOut | ConnectionError::Reset => Cause::Unreachable,
+        _ => Cause::Cut,
     }
 }
 
@@ -97,6 +213,13 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_is_known_once() {
+        for (n, close) in Close::ALL.into_iter().enumerate() {
+            assert_eq!(close as usize, n + 1);
+        }
+    }
 
     #[test]
     fn last_words_are_tamed() {

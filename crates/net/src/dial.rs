@@ -8,7 +8,7 @@ use driftless_core::id::DeviceId;
 use iroh::endpoint::{ConnectError, ConnectingError};
 use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr};
 
-use crate::close;
+use crate::close::{self, Cause};
 use crate::endpoint::LINK_ALPN;
 use crate::link::{self, Candidate, GreetError};
 use crate::shared::Shared;
@@ -27,6 +27,24 @@ pub(crate) enum DialError {
     Connect(Box<ConnectError>),
     #[error(transparent)]
     Greet(#[from] GreetError),
+}
+
+impl DialError {
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::NotAKey => Cause::Protocol,
+            Self::TimedOut(_) => Cause::Unreachable,
+            Self::Connect(error) => match &**error {
+                ConnectError::Connection { source, .. }
+                | ConnectError::Connecting {
+                    source: ConnectingError::ConnectionError { source, .. },
+                    ..
+                } => close::cause(source),
+                _ => Cause::Unreachable,
+            },
+            Self::Greet(error) => error.cause(),
+        }
+    }
 }
 
 /// Dials `peer` at all its addresses at once; without any, iroh looks it up.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use driftless_core::id::DeviceId;
 
 use crate::budget::FramePermit;
+use crate::close::Cause;
 use crate::config::Class;
 
 /// Where events go. It is called from the tasks of the network, so it must not block; it puts the
@@ -40,8 +41,18 @@ pub enum NetEvent {
         peer: DeviceId,
         /// Which link.
         conn: u64,
+        /// Why.
+        cause: Cause,
         /// Why, for people.
         reason: String,
+    },
+    /// A connection was turned away within the handshake, before one byte of it was read. One in a
+    /// while is told, however many there are.
+    Refused {
+        /// Who it was, by its key.
+        peer: DeviceId,
+        /// Why.
+        cause: Cause,
     },
     /// A frame has arrived; in order within its class.
     Frame {
@@ -75,9 +86,10 @@ impl fmt::Debug for NetEvent {
                 write!(f, "Connected {peer:?} #{conn} over {route}")
             }
             Self::Elsewhere { peer } => write!(f, "Elsewhere {peer:?}"),
-            Self::Disconnected { peer, conn, reason } => {
+            Self::Disconnected { peer, conn, reason, .. } => {
                 write!(f, "Disconnected {peer:?} #{conn}: {reason}")
             }
+            Self::Refused { peer, cause } => write!(f, "Refused {peer:?}: {cause:?}"),
             Self::Frame { peer, conn, class, bytes, .. } => {
                 write!(f, "Frame {peer:?} #{conn} {class:?} of {} bytes", bytes.len())
             }

@@ -35,10 +35,14 @@ impl EndpointHooks for Gate {
     async fn after_handshake<'a>(&'a self, conn: &'a Connection) -> AfterHandshakeOutcome {
         match self.objection(conn) {
             None => AfterHandshakeOutcome::Accept,
-            Some((close, words)) => AfterHandshakeOutcome::Reject {
-                error_code: close.code(),
-                reason: words.as_bytes().to_vec(),
-            },
+            Some((close, words)) => {
+                let peer = DeviceId(*conn.remote_id().as_bytes());
+                self.0.emit_refusal(peer, close.cause_here());
+                AfterHandshakeOutcome::Reject {
+                    error_code: close.code(),
+                    reason: words.as_bytes().to_vec(),
+                }
+            }
         }
     }
 }

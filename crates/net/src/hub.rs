@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::backoff::Backoff;
-use crate::close::{self, Close};
+use crate::close::{self, Cause, Close};
 use crate::dial::{DialError, dial};
 use crate::event::NetEvent;
 use crate::link::{self, Candidate, Link};
@@ -65,7 +65,7 @@ enum Dial {
 
 /// What ended.
 enum Done {
-    Link(String),
+    Link((Cause, String)),
     Dial(Box<Result<Candidate, DialError>>),
 }
 
@@ -207,6 +207,12 @@ impl Hub {
             // An attempt on its way is let be: the peer may have decided for it already.
             Dial::Idle | Dial::At(_) | Dial::Running(_) => {}
         }
+        let next = match peer.dial {
+            Dial::At(at) => Some(at),
+            Dial::Running(_) => Some(Instant::now()),
+            Dial::Idle => None,
+        };
+        self.shared.stats(&id).set_next(next);
     }
 
     fn retry(&mut self, id: DeviceId) {
@@ -226,7 +232,7 @@ impl Hub {
             self.peers.iter().filter(|(_, peer)| due(peer)).map(|(id, _)| *id).collect();
         for id in due {
             if !self.shared.members.is_member(&id) {
-                self.failed(id, "no member of this library".to_owned());
+                self.failed(id, (Cause::NotMemberHere, "no member of this library".to_owned()));
                 continue;
             }
             let addrs = self.wanted.routes.get(&id).cloned().unwrap_or_else(Vec::new);
@@ -238,7 +244,7 @@ impl Hub {
         }
     }
 
-    fn failed(&mut self, id: DeviceId, why: String) {
+    fn failed(&mut self, id: DeviceId, (cause, why): (Cause, String)) {
         let why = close::printable(why.as_bytes());
         tracing::debug!(peer = %id, why, "an attempt to connect failed");
         let peer = self.peer(id);
@@ -247,7 +253,7 @@ impl Hub {
             return;
         }
         peer.backoff.failed();
-        self.shared.stats(&id).set_failure(Some(why));
+        self.shared.stats(&id).set_failure(Some((cause, why)));
         self.retry(id);
     }
 
@@ -266,11 +272,11 @@ impl Hub {
             (Task::Dial(_), Err(error)) if error.is_cancelled() => {}
             (Task::Link(id), failed) => {
                 tracing::error!(peer = %id, failed = failed.is_err(), "a link failed");
-                self.link_ended(id, "internal failure".to_owned());
+                self.link_ended(id, (Cause::Cut, "internal failure".to_owned()));
             }
             (Task::Dial(id), failed) => {
                 tracing::error!(peer = %id, failed = failed.is_err(), "an attempt failed oddly");
-                self.failed(id, "internal failure".to_owned());
+                self.failed(id, (Cause::Cut, "internal failure".to_owned()));
             }
         }
     }
@@ -286,12 +292,12 @@ impl Hub {
                 }
                 self.consider(candidate);
             }
-            Err(error) if current => self.failed(id, error.to_string()),
+            Err(error) if current => self.failed(id, (error.cause(), error.to_string())),
             Err(error) => tracing::debug!(peer = %id, %error, "an abandoned attempt failed"),
         }
     }
 
-    fn link_ended(&mut self, id: DeviceId, reason: String) {
+    fn link_ended(&mut self, id: DeviceId, (cause, reason): (Cause, String)) {
         self.shared.clear_link(&id);
         let peer = self.peer(id);
         let (ended, next) = match std::mem::replace(&mut peer.slot, Slot::Down) {
@@ -306,8 +312,8 @@ impl Hub {
         }
         let conn = ended.link.generation;
         tracing::info!(peer = %id, conn, reason, "disconnected");
-        self.shared.stats(&id).set_failure(Some(reason.clone()));
-        self.shared.emit(NetEvent::Disconnected { peer: id, conn, reason });
+        self.shared.stats(&id).set_failure(Some((cause, reason.clone())));
+        self.shared.emit(NetEvent::Disconnected { peer: id, conn, cause, reason });
         match next {
             Some(next) => self.consider(*next),
             None => self.retry(id),

@@ -45,6 +45,7 @@ mod shared;
 mod ticket;
 
 pub use budget::{BULK_BUDGET_BYTES, FramePermit, LIVE_BUDGET_BYTES};
+pub use close::{Cause, Cut};
 pub use config::{Class, Membership, NetConfig, Outside};
 pub use error::{NetError, SendError};
 pub use event::{NetEvent, Sink};

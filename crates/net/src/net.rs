@@ -11,9 +11,10 @@ use driftless_core::id::DeviceId;
 use iroh::{Endpoint, SecretKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::accept;
-use crate::close::Close;
+use crate::close::{Cause, Close, Cut};
 use crate::config::{Class, NetConfig};
 use crate::endpoint::{self, LINK_ALPN, PAIR_ALPN, Setup};
 use crate::error::{NetError, SendError};
@@ -114,9 +115,9 @@ impl Net {
 
     /// Cuts the link, if there is one; `reason` is told to both sides. The peer is dialled again
     /// as the routes say.
-    pub fn disconnect(&self, peer: &DeviceId, reason: &str) {
+    pub fn disconnect(&self, peer: &DeviceId, cut: Cut, reason: &str) {
         if let Some(link) = self.shared.link(peer) {
-            link.close(Close::Cut, reason);
+            link.close(cut.close(), reason);
         }
     }
 
@@ -162,7 +163,19 @@ impl Net {
     /// Why there is no link with `peer`: what ended the last one, or why the last attempt failed.
     /// `None` while it is connected and before the first attempt.
     pub fn last_failure(&self, peer: &DeviceId) -> Option<String> {
-        self.shared.known_stats(peer)?.failure()
+        self.shared.known_stats(peer)?.failure().map(|(_, words)| words)
+    }
+
+    /// The same, told apart for programs.
+    pub fn cause(&self, peer: &DeviceId) -> Option<Cause> {
+        self.shared.known_stats(peer)?.failure().map(|(cause, _)| cause)
+    }
+
+    /// In how long the peer is dialled the next time; `None` if it is not going to be, as it is
+    /// connected, paused, or nowhere to be found.
+    pub fn next_attempt(&self, peer: &DeviceId) -> Option<Duration> {
+        let at = self.shared.known_stats(peer)?.next()?;
+        Some(at.saturating_duration_since(Instant::now()))
     }
 
     /// Closes every link, says `Disconnected` for each, tells the peers, and gives the port back.

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use driftless_core::id::{DeviceId, LibraryId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
+use crate::close::Cause;
 use crate::config::{Class, Membership};
 use crate::event::{NetEvent, Sink};
 use crate::link::Link;
@@ -75,7 +78,9 @@ pub(crate) struct PeerStats {
     pub(crate) received: AtomicU64,
     /// Bytes of frames that were given to the transport.
     pub(crate) sent: AtomicU64,
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<(Cause, String)>>,
+    /// When it is dialled the next time.
+    next: Mutex<Option<Instant>>,
 }
 
 impl PeerStats {
@@ -86,6 +91,7 @@ impl PeerStats {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             failure: Mutex::new(None),
+            next: Mutex::new(None),
         }
     }
 
@@ -101,12 +107,20 @@ impl PeerStats {
     }
 
     /// Why the last attempt to reach the peer failed; `None` if it is reached.
-    pub(crate) fn set_failure(&self, why: Option<String>) {
+    pub(crate) fn set_failure(&self, why: Option<(Cause, String)>) {
         *unpoisoned(&self.failure) = why;
     }
 
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<(Cause, String)> {
         unpoisoned(&self.failure).clone()
+    }
+
+    pub(crate) fn set_next(&self, at: Option<Instant>) {
+        *unpoisoned(&self.next) = at;
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        *unpoisoned(&self.next)
     }
 }
 
@@ -128,7 +142,12 @@ pub(crate) struct Shared {
     pub(crate) wanted: watch::Sender<Wanted>,
     sink: Sink,
     peers: Mutex<Peers>,
+    /// When a refusal was told last.
+    refused_at: Mutex<Option<Instant>>,
 }
+
+/// How often refusals are told at most: whoever is turned away can come again as often as it likes.
+const REFUSALS_EVERY: Duration = Duration::from_millis(200);
 
 impl Shared {
     pub(crate) fn new(
@@ -139,13 +158,24 @@ impl Shared {
         pairing: Option<Arc<dyn Pairing>>,
         sink: Sink,
     ) -> Self {
-        let (wanted, peers) = (watch::Sender::default(), Mutex::default());
-        Self { me, library, instance, members, pairing, wanted, sink, peers }
+        let (wanted, peers, refused_at) =
+            (watch::Sender::default(), Mutex::default(), Mutex::default());
+        Self { me, library, instance, members, pairing, wanted, sink, peers, refused_at }
     }
 
     /// Hands an event to the consumer.
     pub(crate) fn emit(&self, event: NetEvent) {
         (self.sink)(event);
+    }
+
+    /// Tells that a connection was turned away, now and then.
+    pub(crate) fn emit_refusal(&self, peer: DeviceId, cause: Cause) {
+        let mut last = unpoisoned(&self.refused_at);
+        if last.is_none_or(|last| last.elapsed() >= REFUSALS_EVERY) {
+            *last = Some(Instant::now());
+            drop(last);
+            self.emit(NetEvent::Refused { peer, cause });
+        }
     }
 
     /// Whether links with `peer` are paused.

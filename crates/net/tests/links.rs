@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use common::{Members, Node, PATIENCE, Seen, device, loopback, pair, secret, up_now};
-use driftless_net::{Class, SendError};
+use driftless_net::{Cause, Class, Cut, SendError};
 use iroh::endpoint::{ConnectError, ConnectingError, ConnectionError, PortmapperConfig, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
 
@@ -27,6 +27,10 @@ async fn a_stranger_is_closed_before_anything_is_read() {
         tokio::task::yield_now().await;
     };
     assert!(failure.contains("not a member"), "{failure}");
+    assert_eq!(stranger.net.cause(&a.id()), Some(Cause::NotMemberThere));
+    assert!(stranger.net.next_attempt(&a.id()).is_some(), "it tries again");
+    let refused = a.log.refused.lock().unwrap().first().copied();
+    assert_eq!(refused, Some((stranger.id(), Cause::NotMemberHere)));
     assert!(a.log.seen().is_empty(), "{:?}", a.log.seen());
     assert!(stranger.log.seen().is_empty(), "{:?}", stranger.log.seen());
     a.stop().await;
@@ -153,6 +157,8 @@ async fn a_pause_cuts_and_holds_until_resumed() {
             tokio::task::yield_now().await;
         }
         assert_eq!(up_now(&a.log.seen(), b.id()), None);
+        assert_eq!(b.net.cause(&a.id()), Some(Cause::PausedThere));
+        assert_eq!(a.net.next_attempt(&b.id()), None);
 
         a.net.resume(whom);
         let start = Instant::now();
@@ -168,7 +174,7 @@ async fn a_pause_cuts_and_holds_until_resumed() {
 async fn a_cut_link_is_told_and_made_again() {
     let (a, b) = pair().await;
     let (at_a, at_b) = (a.log.up(b.id()).await, b.log.up(a.id()).await);
-    b.net.disconnect(&a.id(), "for a test");
+    b.net.disconnect(&a.id(), Cut::Unwritable, "for a test");
     assert!(a.log.down(b.id(), at_a).await.contains("for a test"));
     assert!(b.log.down(a.id(), at_b).await.contains("for a test"));
     a.log.up_after(b.id(), at_a).await;
@@ -288,6 +294,7 @@ async fn major_versions_that_differ_part_in_words() {
         tokio::task::yield_now().await;
     };
     assert!(failure.contains("another major version of the protocol"), "{failure}");
+    assert_eq!(a.net.cause(&device(2)), Some(Cause::OtherVersion));
     assert!(failure.contains("version 1") && failure.contains("updated"), "{failure}");
     // The other way round the later one hears the same of the transport, within the handshake.
     let id = EndpointId::from_bytes(&a.id().0).unwrap();

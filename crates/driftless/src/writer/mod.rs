@@ -5,8 +5,10 @@
 
 mod inbox;
 mod local;
+mod marks;
 mod network;
 
+pub(crate) use marks::Marks;
 pub(crate) use network::{addresses, addresses_json};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,17 +17,19 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use driftless_core::engine::{Effect, Engine, Event, Input, Now};
+use driftless_core::engine::{Doubt, Effect, Engine, Event, Input, Now};
 use driftless_core::id::DeviceId;
 use driftless_core::member::Roster;
+use driftless_core::message::Refusal;
 use driftless_core::schema::Schema;
 use driftless_core::store::Store as _;
-use driftless_net::{Class, FramePermit, Net, NetEvent};
+use driftless_net::{Cause, Class, Cut, FramePermit, Net, NetEvent};
 use driftless_store::{SqliteStore, StoreError};
 use ed25519_dalek::SigningKey;
 use tokio::sync::broadcast;
 
 use crate::damage::Watchman;
+use crate::event_log::Told;
 use crate::events::Change;
 use crate::guard::{self, Guard};
 use crate::invite::PairingNotice;
@@ -50,6 +54,8 @@ const HISTORY_EVERY: Duration = Duration::from_secs(3_600);
 const TWIN_MS: u64 = 30 * 60_000;
 /// How long the peer log may wait for a quiet moment.
 const LOG_DELAY: Duration = Duration::from_millis(200);
+/// How long events may wait for something to be written with.
+const EVENT_DELAY: Duration = Duration::from_secs(1);
 
 /// Tells the author of a write how it ended.
 pub(crate) type Reply = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
@@ -120,9 +126,11 @@ pub(crate) struct Writer {
     twins: BTreeMap<DeviceId, u64>,
     /// Looks after damage.
     pub(crate) watchman: Watchman,
+    /// What was told the event log.
+    pub(crate) told: Told,
 }
 
-/// What is known of a peer's latest connection.
+/// What is known of a peer's latest connection, and of those before it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meeting {
     /// The connection that stands, by its number.
@@ -131,6 +139,14 @@ pub(crate) struct Meeting {
     pub(crate) clock_offset_ms: Option<i64>,
     /// When it was connected last, Unix milliseconds.
     pub(crate) last_seen_ms: Option<u64>,
+    /// Why the last connection ended, and when on the steady clock.
+    pub(crate) ended: Option<(Cause, u64)>,
+    /// Why a message was refused since they met last, and whether by this device.
+    pub(crate) refusal: Option<(Refusal, bool)>,
+    /// When it was sent what of this device's shared lane.
+    pub(crate) sent: Marks,
+    /// When it acknowledged what of that.
+    pub(crate) acked: Marks,
 }
 
 /// The parts of a writer that its library puts together.
@@ -146,12 +162,15 @@ pub(crate) struct Parts {
     pub(crate) pulse: broadcast::Sender<()>,
     pub(crate) standings: broadcast::Sender<Standing>,
     pub(crate) open_until: Arc<AtomicU64>,
+    /// What is in doubt of the own lanes.
+    pub(crate) doubt: Option<Doubt>,
+    pub(crate) told: Told,
 }
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, engine, guard, schema, signing, roster, members, .. } = parts;
-        let Parts { changes, pulse, standings, open_until, .. } = parts;
+        let Parts { changes, pulse, standings, open_until, doubt, told, .. } = parts;
         members.replace(&roster);
         let mut writer = Self {
             store,
@@ -184,9 +203,11 @@ impl Writer {
             sweep_after: None,
             twins: BTreeMap::new(),
             watchman: Watchman::new(),
+            told,
         };
         writer.offer_certificates();
         writer.refresh_members();
+        writer.tell_opening(doubt);
         if let Err(error) = writer.recall_tickets() {
             tracing::error!(%error, "open tickets cannot be read");
         }
@@ -207,6 +228,7 @@ impl Writer {
             self.flush_log_if_due();
             self.look_at_history_if_due();
         }
+        self.tell_counts();
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log will be written at the next start");
         }
@@ -377,8 +399,10 @@ impl Writer {
         }
         let effects = self.engine.flush(&mut self.store, now).map_err(Arc::new)?;
         self.store.commit().map_err(Arc::new)?;
-        if self.store.unflushed() > 0 && self.log_due.is_none() {
-            self.log_due = Some(Instant::now() + LOG_DELAY);
+        self.tell_writable();
+        if self.store.unflushed() > 0 {
+            let at = Instant::now() + LOG_DELAY;
+            self.log_due = Some(self.log_due.map_or(at, |due| due.min(at)));
         }
         Ok(effects)
     }
@@ -406,6 +430,7 @@ impl Writer {
             tracing::error!(%error, "rolling back failed as well");
         }
         self.watchman.met(error);
+        self.tell_trouble(error);
         self.engine.rolled_back(&self.store);
         match guard::doubted(&self.store) {
             Ok(doubt) => doubt.into_iter().for_each(|doubt| self.engine.doubt(doubt)),
@@ -420,7 +445,7 @@ impl Writer {
         self.members.replace(&self.roster);
         self.offer_certificates();
         self.refresh_members();
-        self.disconnect_all("this device cannot write to its disk");
+        self.disconnect_all(Cut::Unwritable, "this device cannot write to its disk");
         std::thread::sleep(PAUSE_AFTER_FAILURE);
     }
 
@@ -429,8 +454,13 @@ impl Writer {
         let told = effects.iter().any(|effect| matches!(effect, Effect::Event(_)));
         for effect in effects {
             match effect {
-                Effect::Send { to, message } => self.transmit(&to, &message),
-                Effect::Disconnect { peer, reason } => self.disconnect(&peer, &reason),
+                Effect::Send { to, message } => {
+                    self.note_sent(&to, &message);
+                    self.transmit(&to, &message);
+                }
+                Effect::Disconnect { peer, reason } => {
+                    self.disconnect(&peer, Cut::Other, &reason);
+                }
                 Effect::Certificates { certificates, .. } => self.take_certificates(&certificates),
                 Effect::Event(event) => self.tell(event),
             }
@@ -457,8 +487,10 @@ impl Writer {
                 let rtt = self.net.as_ref().and_then(|net| net.rtt(peer)).unwrap_or_default();
                 let halfway = i64::try_from(rtt.as_millis() / 2).unwrap_or(i64::MAX);
                 let offset = clock_offset_ms.saturating_add(halfway);
-                self.meetings.entry(*peer).or_default().clock_offset_ms = Some(offset);
+                let meeting = self.meetings.entry(*peer).or_default();
+                (meeting.clock_offset_ms, meeting.refusal) = (Some(offset), None);
             }
+            Event::PeerState { peer } => self.note_acked(peer),
             Event::Compared { peer, differ } if !differ.is_empty() => {
                 let models: Vec<_> = differ.iter().map(|id| self.schema.name_of(*id)).collect();
                 tracing::error!(%peer, ?models, "equal vectors with unequal digests");
@@ -483,6 +515,7 @@ impl Writer {
                 tracing::info!(%peer, records, left, "what was damaged here is back");
             }
             Event::Renewed => {
+                self.forget_marks();
                 tracing::warn!("this device goes on under a new epoch of its shared lane");
             }
             Event::Twin { device } => {
@@ -500,6 +533,7 @@ impl Writer {
             }
             _ => tracing::debug!(?event),
         }
+        self.tell_log(&event);
         for watch in &mut self.watches {
             watch.on_event(&event, &self.engine);
         }
@@ -523,7 +557,8 @@ impl Writer {
         let changed = *self.neighbourhood.guests() != guests;
         for gone in self.neighbourhood.set_guests(guests) {
             if !self.neighbourhood.is_neighbour(&gone) {
-                self.disconnect(&gone, "it is no neighbour, and nobody waits for it any more");
+                let cut = Cut::Other;
+                self.disconnect(&gone, cut, "it is no neighbour, and nobody waits for it any more");
             }
         }
         if changed || self.neighbourhood.deadline().is_some_and(|at| at <= now) {
@@ -546,6 +581,11 @@ impl Writer {
         }
         self.look_due = None;
         let standing = self.standing();
+        self.tell_phase(&standing);
+        if let Some(wait) = self.tell_counts() {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.look_due = Some(now.saturating_add(ms.max(LOOK_EVERY_MS)));
+        }
         if self.told_standing.replace(standing) != Some(standing) {
             // Nobody listening is no failure.
             drop(self.standings.send(standing));
@@ -563,6 +603,11 @@ impl Writer {
             tracing::warn!(%error, "the peer log cannot be written; library.db keeps what it lacks");
             self.log_due = Some(Instant::now() + PAUSE_AFTER_FAILURE);
         }
+    }
+
+    /// Events are written a while after they happened, if not with something else before.
+    pub(crate) fn log_soon(&mut self) {
+        self.log_due.get_or_insert_with(|| Instant::now() + EVENT_DELAY);
     }
 
     /// Change sets grow too old by themselves; a history that has grown too large makes room though

@@ -9,7 +9,7 @@ use driftless_core::engine::{Input, Now};
 use driftless_core::id::DeviceId;
 use driftless_core::message::{ENVELOPE_VERSION, Envelope, Message, Refusal};
 use driftless_core::neighbours::ALL_UP_TO;
-use driftless_net::{Class, NetEvent, SendError};
+use driftless_net::{Class, Cut, NetEvent, SendError};
 
 use super::Writer;
 use crate::device::Device;
@@ -27,7 +27,7 @@ impl Writer {
     pub(super) fn on_net(&mut self, event: NetEvent, now: Now) {
         match event {
             NetEvent::Connected { peer, .. } if self.watchman.unsound().is_some() => {
-                self.disconnect(&peer, "its library is damaged");
+                self.disconnect(&peer, Cut::Damaged, "its library is damaged");
             }
             NetEvent::Connected { peer, conn, route, address } => {
                 tracing::info!(%peer, route, "connected");
@@ -36,6 +36,7 @@ impl Writer {
                 let meeting = self.meetings.entry(peer).or_default();
                 meeting.conn = Some(conn);
                 meeting.last_seen_ms = Some(time::wall_ms());
+                self.tell_link_up(&peer, &route);
                 self.take(Input::Connected(peer), now);
                 self.choose_links_anew();
             }
@@ -44,12 +45,15 @@ impl Writer {
                 let here = self.store.identity().device;
                 self.twins.insert(here, now.wall_ms);
             }
-            NetEvent::Disconnected { peer, conn, reason } => {
+            NetEvent::Refused { peer, cause } => self.tell_turned_away(&peer, cause),
+            NetEvent::Disconnected { peer, conn, cause, reason } => {
                 let meeting = self.meetings.entry(peer).or_default();
                 if meeting.conn == Some(conn) {
                     tracing::info!(%peer, reason, "disconnected");
                     meeting.conn = None;
                     meeting.last_seen_ms = Some(time::wall_ms());
+                    meeting.ended = Some((cause, now.steady_ms));
+                    self.tell_link_lost(&peer, cause, &reason);
                     self.connections_changed = true;
                     self.take(Input::Disconnected(peer), now);
                     self.choose_links_anew();
@@ -81,13 +85,21 @@ impl Writer {
             Ok(envelope) if envelope.sender != peer => {
                 (Refusal::Protocol, "the message names another sender".to_owned())
             }
-            Ok(envelope) => return self.take(Input::Message(peer, envelope.message), now),
+            Ok(envelope) => {
+                if let Message::Error { refusal, text } = &envelope.message {
+                    self.meetings.entry(peer).or_default().refusal = Some((*refusal, false));
+                    self.tell_refusal(&peer, *refusal, false, text);
+                }
+                return self.take(Input::Message(peer, envelope.message), now);
+            }
             Err(error) => unreadable(frame, &error),
         };
         let (refusal, text) = refusal;
         tracing::warn!(%peer, text, "a message is refused");
+        self.meetings.entry(peer).or_default().refusal = Some((refusal, true));
+        self.tell_refusal(&peer, refusal, true, &text);
         self.transmit(&[peer], &Message::Error { refusal, text: text.clone() });
-        self.disconnect(&peer, &text);
+        self.disconnect(&peer, Cut::Other, &text);
     }
 
     /// A connection is gone without the network's word for it.
@@ -124,31 +136,31 @@ impl Writer {
                 Ok(()) | Err(SendError::NotConnected { .. }) => {}
                 Err(error) => {
                     tracing::warn!(%peer, %error, "a peer does not keep up");
-                    self.disconnect(peer, "it does not keep up");
+                    self.disconnect(peer, Cut::Other, "it does not keep up");
                 }
             }
         }
     }
 
-    pub(super) fn disconnect(&mut self, peer: &DeviceId, reason: &str) {
+    pub(super) fn disconnect(&mut self, peer: &DeviceId, cut: Cut, reason: &str) {
         if let Some(net) = &self.net {
-            net.disconnect(peer, reason);
+            net.disconnect(peer, cut, reason);
         }
     }
 
     /// Ends all connections; what is known of peers goes with them.
-    pub(crate) fn forget_everybody(&mut self, reason: &str) {
-        self.disconnect_all(reason);
+    pub(crate) fn forget_everybody(&mut self, cut: Cut, reason: &str) {
+        self.disconnect_all(cut, reason);
         let (peers, now) = (self.meetings.keys().copied().collect::<Vec<_>>(), time::now());
         for peer in peers {
             self.forget_connection(peer, now);
         }
     }
 
-    pub(super) fn disconnect_all(&mut self, reason: &str) {
+    pub(super) fn disconnect_all(&mut self, cut: Cut, reason: &str) {
         let peers: Vec<DeviceId> = self.meetings.keys().copied().collect();
         for peer in peers {
-            self.disconnect(&peer, reason);
+            self.disconnect(&peer, cut, reason);
         }
     }
 
@@ -177,6 +189,7 @@ impl Writer {
 
     /// The roster has grown, in the transaction that is open.
     pub(crate) fn adopt(&mut self, roster: driftless_core::member::Roster) {
+        self.tell_members(&roster);
         self.roster = roster;
         self.members.replace(&self.roster);
         self.offer_certificates();

@@ -16,7 +16,7 @@ use iroh::endpoint::{
 use uuid::Uuid;
 
 use super::{Candidate, Lane};
-use crate::close::{self, Close};
+use crate::close::{self, Cause, Close};
 use crate::shared::Shared;
 
 const MAGIC: [u8; 4] = *b"drft";
@@ -38,6 +38,17 @@ pub(crate) enum GreetError {
     NotOurs,
     #[error("the peer speaks for library {0}")]
     OtherLibrary(LibraryId),
+}
+
+impl GreetError {
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Closed(error) => close::cause(error),
+            Self::OtherLibrary(_) => Cause::OtherLibrary,
+            Self::NotOurs => Cause::Protocol,
+            Self::Read(_) | Self::Write(_) => Cause::Unreachable,
+        }
+    }
 }
 
 /// What each side says first.

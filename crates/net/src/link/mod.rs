@@ -14,7 +14,7 @@ use iroh::TransportAddr;
 use iroh::endpoint::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::task::JoinSet;
 
-use crate::close::{self, Close};
+use crate::close::{self, Cause, Close};
 use crate::config::Class;
 use crate::outbox::Outbox;
 use crate::shared::{PeerStats, Shared, unpoisoned};
@@ -52,7 +52,7 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     conn: Connection,
     /// Why it was closed by us; the first reason stays.
-    cause: Mutex<Option<String>>,
+    cause: Mutex<Option<(Close, String)>>,
 }
 
 impl Link {
@@ -63,7 +63,7 @@ impl Link {
 
     /// Closes the link; what is queued is lost.
     pub(crate) fn close(&self, close: Close, words: &str) {
-        unpoisoned(&self.cause).get_or_insert_with(|| words.to_owned());
+        unpoisoned(&self.cause).get_or_insert_with(|| (close, words.to_owned()));
         close.connection(&self.conn, words);
     }
 
@@ -96,17 +96,21 @@ impl Link {
         self.conn.paths().iter().find(|path| path.is_selected()).map(|path| path.rtt())
     }
 
-    /// Why it ended, for people.
-    fn reason(&self, error: &ConnectionError) -> String {
+    /// Why it ended, for programs and for people.
+    fn reason(&self, error: &ConnectionError) -> (Cause, String) {
         match (error, unpoisoned(&self.cause).clone()) {
-            (ConnectionError::LocallyClosed, Some(cause)) => cause,
-            _ => close::words(error),
+            (ConnectionError::LocallyClosed, Some((close, words))) => (close.cause_here(), words),
+            _ => (close::cause(error), close::words(error)),
         }
     }
 }
 
-/// Serves a link until it ends; gives the reason, for people.
-pub(crate) async fn run(link: Arc<Link>, candidate: Candidate, shared: Arc<Shared>) -> String {
+/// Serves a link until it ends; gives the reason.
+pub(crate) async fn run(
+    link: Arc<Link>,
+    candidate: Candidate,
+    shared: Arc<Shared>,
+) -> (Cause, String) {
     let Candidate { conn, dialled, live, bulk, flow, .. } = candidate;
     let greeting = (!dialled).then(|| Greeting::of(&shared));
     let live_side = Side {

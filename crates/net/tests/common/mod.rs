@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_net::{
-    Class, FramePermit, Membership, Net, NetConfig, NetError, NetEvent, Outside, Pairing, Sink,
+    Cause, Class, FramePermit, Membership, Net, NetConfig, NetError, NetEvent, Outside, Pairing,
+    Sink,
 };
 use iroh::endpoint::{Connection, PortmapperConfig, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
@@ -67,6 +68,8 @@ pub(crate) struct Log {
     changed: Notify,
     slow: AtomicBool,
     held: Mutex<Vec<FramePermit>>,
+    /// Who was turned away, and why.
+    pub(crate) refused: Mutex<Vec<(DeviceId, Cause)>>,
 }
 
 impl Log {
@@ -79,7 +82,7 @@ impl Log {
         let seen = match event {
             NetEvent::Connected { peer, conn, .. } => Seen::Up { peer, conn },
             NetEvent::Elsewhere { peer } => Seen::Elsewhere { peer },
-            NetEvent::Disconnected { peer, conn, reason } => Seen::Down { peer, conn, reason },
+            NetEvent::Disconnected { peer, conn, reason, .. } => Seen::Down { peer, conn, reason },
             NetEvent::Frame { peer, conn, class, bytes, permit } => {
                 if self.slow.load(Ordering::SeqCst) {
                     self.held.lock().unwrap().push(permit);
@@ -87,6 +90,11 @@ impl Log {
                 Seen::Frame { peer, conn, class, bytes }
             }
             NetEvent::Writable { class, .. } => Seen::Writable { class },
+            // Whoever is turned away is no link, and comes again at any time.
+            NetEvent::Refused { peer, cause } => {
+                self.refused.lock().unwrap().push((peer, cause));
+                return;
+            }
         };
         self.seen.lock().unwrap().push(seen);
         self.changed.notify_waiters();
