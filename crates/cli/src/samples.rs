@@ -28,6 +28,8 @@ pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerSta
         clock_offset_ms: None,
         last_seen_ms: (!online).then_some(0),
         last_failure: None,
+        cause: None,
+        next_attempt_ms: None,
         met: true,
         traffic: (0, 0),
         queued: 0,

@@ -98,6 +98,7 @@ mod time;
 mod tx;
 mod verify;
 mod wait;
+mod why;
 mod writer;
 
 pub use driftless_core as core;
@@ -166,6 +167,24 @@ pub use driftless_core::schema::Syncable;
 /// ```
 #[doc(inline)]
 pub use driftless_derive::Syncable;
+/// # In a program
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let (laptop, phone) = two_homes()?;
+/// use driftless::Cause;
+///
+/// laptop.pause(Some(phone.device_id()))?;
+/// let mut statuses = laptop.subscribe_status();
+/// let paused = statuses.find(|status| {
+///     status.as_ref().is_ok_and(|status| status.peers[0].cause == Some(Cause::PausedHere))
+/// });
+/// assert!(paused.is_some());
+/// # Ok::<(), driftless::Error>(())
+/// ```
+#[doc(inline)]
+pub use driftless_net::Cause;
 /// # In a program
 ///
 /// ```
@@ -289,3 +308,4 @@ pub use sync::SyncOptions;
 pub use tx::WriteTx;
 pub use verify::{Comparison, FileCheck};
 pub use wait::{PeerProgress, Progress};
+pub use why::{Delivery, LastChange, NextStep, RecordHere, WaitingSet, Why, WhyNot, WhyRecord};

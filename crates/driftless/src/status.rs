@@ -6,6 +6,7 @@ use std::path::Path;
 
 use driftless_core::id::{DeviceId, LibraryId};
 use driftless_core::message::State;
+use driftless_net::Cause;
 
 use crate::damage::Damage;
 use crate::error::Error;
@@ -45,12 +46,17 @@ pub struct PeerStatus {
     pub route: Option<String>,
     /// How far its clock is ahead of ours, in milliseconds, as of the latest meeting.
     pub clock_offset_ms: Option<i64>,
-    /// When it was connected last, Unix milliseconds, as far as this process knows.
+    /// When it was connected or heard last, Unix milliseconds, as far as that is known: of the time
+    /// before this process, when it acknowledged something last.
     pub last_seen_ms: Option<u64>,
     /// Whether two copies of its data seem to be in use: one of them has to join anew.
     pub twin: bool,
     /// Why there is no connection.
     pub last_failure: Option<String>,
+    /// The same, told apart for programs.
+    pub cause: Option<Cause>,
+    /// In how many milliseconds it is dialled the next time, if that is planned.
+    pub next_attempt_ms: Option<u64>,
     /// Whether it has ever acknowledged anything.
     pub met: bool,
     /// Bytes received from it and sent to it over this process's connections.
@@ -200,8 +206,12 @@ impl Writer {
             rtt_ms: net.and_then(|net| net.rtt(&device)).map(|rtt| rtt.as_secs_f64() * 1e3),
             route: net.and_then(|net| net.route(&device)),
             clock_offset_ms: meeting.clock_offset_ms,
-            last_seen_ms: meeting.last_seen_ms,
+            last_seen_ms: self.last_seen_ms(&device),
             last_failure: net.and_then(|net| net.last_failure(&device)),
+            cause: net.and_then(|net| net.cause(&device)),
+            next_attempt_ms: net
+                .and_then(|net| net.next_attempt(&device))
+                .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             twin: self.is_twin(&device),
             met: self.engine.is_ready(&device) || self.store.acknowledged(&device).is_some(),
             traffic: (traffic.received, traffic.sent),

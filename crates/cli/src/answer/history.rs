@@ -54,7 +54,7 @@ pub(crate) struct ChangeRow {
     pub(crate) fields: BTreeMap<String, Value>,
 }
 
-/// A change set, or a checkpoint.
+/// A change set, a checkpoint, or something that happened to sync.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum LogRow {
@@ -70,6 +70,25 @@ pub(crate) enum LogRow {
     },
     /// A checkpoint.
     Checkpoint { checkpoint: String, time: String, what: String },
+    /// Something that happened to sync.
+    Event {
+        /// Its kind.
+        event: String,
+        /// `info`, `warning` or `error`.
+        severity: String,
+        /// When it happened first.
+        time: String,
+        /// When it happened last.
+        last: String,
+        /// How often, from the first time to the last.
+        times: u64,
+        device: Option<String>,
+        device_id: Option<String>,
+        words: String,
+        fields: Value,
+        /// None: an event is no change set.
+        changes: Vec<ChangeRow>,
+    },
 }
 
 /// A field of a record that undoing writes.

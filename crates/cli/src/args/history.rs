@@ -49,16 +49,23 @@ pub(crate) struct LogArgs {
     /// Go on with what happens, until interrupted; needs the daemon
     #[arg(long)]
     pub(crate) follow: bool,
-    /// What this device wrote: its name, its id, or the first digits of that
+    /// What this device wrote, and events that concern it: its name, its id, or the first digits of that
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
     /// What changed records of this model, such as tag
-    #[arg(long, visible_alias = "kind", value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "kind")]
     pub(crate) model: Option<String>,
-    /// What was written since: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d ago
+    /// What is of this kind: a model, such as tag; an event, such as link_lost; or all of one sort:
+    /// change_set, event
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// Events that are at least as grave: info, warning, error
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<String>,
+    /// What was written or happened since: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 12h, 7d ago
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// At most so many, the last
+    /// At most so many change sets, the last, with the events since; or so many events
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) limit: u64,
 }

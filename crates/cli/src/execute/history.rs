@@ -1,34 +1,20 @@
-//! `history` and `log`.
-
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+//! `history`.
 
 use driftless::core::clock::Hlc;
 use driftless::core::schema::{ModelId, ModelKind};
-use driftless::{
-    Checkpoint, Deed, Dot, FieldChange, HistoryEntry, Library, LogEntry, LogFilter, RecordChange,
-    RecordKey,
-};
+use driftless::{Deed, Dot, FieldChange, HistoryEntry, Library, RecordKey};
 use driftless_catalog::Catalog;
 use serde_json::Value;
 
 use super::record::{Found, find};
 use super::value::json_value;
-use super::{Context, gone, select};
-use crate::answer::{ChangeRow, FieldRow, HistoryRow, LogRow, ReplacedRow, Rows};
-use crate::args::{HistoryArgs, LogArgs};
-use crate::explain::no_daemon;
+use super::{Context, gone};
+use crate::answer::{FieldRow, HistoryRow, ReplacedRow, Rows};
+use crate::args::HistoryArgs;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, Progress};
+use crate::output::Output;
 use crate::text;
 
-/// How often it is looked for something new.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often it is looked whether whoever follows is still there.
-const BEAT: Duration = Duration::from_secs(5);
-/// Change sets that are read at a time while following.
-const NEWS: usize = 1_000;
 /// Rows that are handed on at a time.
 const CHUNK: usize = 100;
 
@@ -163,57 +149,6 @@ fn owned(library: &Library, key: &RecordKey) -> Result<Vec<HistoryRow>, Failure>
     Ok(found)
 }
 
-pub(super) fn log(
-    context: Context<'_>,
-    args: &LogArgs,
-    out: &mut dyn Output,
-) -> Result<Exit, Failure> {
-    let library = context.library;
-    if args.follow && !context.daemon {
-        return Err(no_daemon("to follow what happens needs the daemon, and none runs"));
-    }
-    let mut filter = LogFilter {
-        device: args.device.as_deref().map(|device| select::device(library, device)).transpose()?,
-        model: args.model.as_deref().map(|model| model_of(library, model)).transpose()?,
-        since_ms: args.since.as_deref().map(text::parse_time).transpose()?,
-        after: None,
-    };
-    let mut changes = library.subscribe();
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let entries = library.log(&filter, limit)?;
-    let whole = filter.device.is_none() && filter.model.is_none();
-    let checkpoints = if whole { library.checkpoints()? } else { Vec::new() };
-    let first = entries.first().filter(|_| entries.len() >= limit);
-    let from = filter.since_ms.max(first.map(|entry| entry.hlc.ms())).unwrap_or(0);
-    let checkpoints = checkpoints.iter().filter(|checkpoint| checkpoint.made_ms >= from);
-    out.rows(Rows::Log(merged(library, &entries, checkpoints.collect()))).map_err(gone)?;
-    if !args.follow {
-        return Ok(Exit::Done);
-    }
-    // What is not in the history yet is behind everything that is.
-    let last = |filter: &LogFilter| library.log(filter, 1).map(|last| last.last().map(|e| e.pos));
-    let anything = LogFilter { after: filter.after, ..LogFilter::default() };
-    filter.after = entries.last().map(|entry| entry.pos).max(last(&anything)?);
-    let mut beat = Instant::now();
-    while !context.stopping.load(Ordering::Relaxed) {
-        out.flush().map_err(gone)?;
-        if changes.poll().is_none() {
-            std::thread::sleep(LOOK_EVERY);
-            if beat.elapsed() > BEAT {
-                beat = Instant::now();
-                out.progress(Progress { text: "following".to_owned() }).map_err(gone)?;
-            }
-            continue;
-        }
-        let news = library.log(&filter, NEWS)?;
-        if let Some(last) = news.last() {
-            filter.after = Some(last.pos);
-            out.rows(Rows::Log(merged(library, &news, Vec::new()))).map_err(gone)?;
-        }
-    }
-    Ok(Exit::Done)
-}
-
 /// The model with this name, if its records are shared.
 pub(super) fn model_of(library: &Library, name: &str) -> Result<ModelId, Failure> {
     let shared = || library.schema().iter().filter(|model| model.kind.is_shared());
@@ -225,51 +160,4 @@ pub(super) fn model_of(library: &Library, name: &str) -> Result<ModelId, Failure
             names.join(", ")
         ))
     })
-}
-
-/// Change sets in their order, and checkpoints where they belong by their time.
-fn merged(library: &Library, entries: &[LogEntry], checkpoints: Vec<&Checkpoint>) -> Vec<LogRow> {
-    let mut checkpoints = checkpoints.into_iter().peekable();
-    let told = |checkpoint: &Checkpoint| LogRow::Checkpoint {
-        checkpoint: checkpoint.name.clone(),
-        time: text::time(checkpoint.made_ms),
-        what: checkpoint.what.clone(),
-    };
-    let mut rows = Vec::new();
-    for entry in entries {
-        let before = |checkpoint: &&Checkpoint| !checkpoint.vector.covers(&entry.dot);
-        while let Some(checkpoint) = checkpoints.next_if(before) {
-            rows.push(told(checkpoint));
-        }
-        rows.push(log_row(library, entry));
-    }
-    rows.extend(checkpoints.map(told));
-    rows
-}
-
-fn log_row(library: &Library, entry: &LogEntry) -> LogRow {
-    let device_id = entry.device.to_string();
-    LogRow::Set {
-        dot: entry.dot.to_string(),
-        time: text::time(entry.hlc.ms()),
-        device: entry.device_name.clone().unwrap_or_else(|| device_id.clone()),
-        device_id,
-        group: entry.group.map(|first| first.to_string()),
-        changes: entry.changes.iter().map(|change| change_row(library, change)).collect(),
-    }
-}
-
-fn change_row(library: &Library, change: &RecordChange) -> ChangeRow {
-    let value = |field: &FieldChange| {
-        field.value.as_ref().map_or(Value::Null, |value| json_value(field.ty, value))
-    };
-    let fields: BTreeMap<String, Value> =
-        change.fields.iter().map(|field| (field.name.clone(), value(field))).collect();
-    ChangeRow {
-        model: change.model_name.clone(),
-        record: change.key.to_string(),
-        name: change.record_name.clone(),
-        did: did(library, change.model, change.deed).to_owned(),
-        fields,
-    }
 }

@@ -12,6 +12,7 @@ mod files;
 mod history;
 mod invite;
 mod locations;
+mod log;
 mod meta;
 mod order;
 mod peers;
@@ -91,7 +92,7 @@ pub(crate) fn execute(
         LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
         LibraryCommand::History(args) => history::history(context, &args, out),
-        LibraryCommand::Log(args) => history::log(context, &args, out),
+        LibraryCommand::Log(args) => log::run(context, &args, out),
         LibraryCommand::Undo(args) => undo::undo(context, &args, out),
         LibraryCommand::RestoreRecord(args) => undo::restore(context, &args, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),

@@ -67,6 +67,15 @@ pub(super) fn log(rows: &[LogRow]) -> String {
             LogRow::Checkpoint { checkpoint, time, what } => {
                 format!("{time}  checkpoint {checkpoint}, before: {}\n", plain(what))
             }
+            LogRow::Event { time, severity, words, times, last, .. } => {
+                let grave = if severity == "info" { "" } else { severity };
+                let mark = if grave.is_empty() { String::new() } else { format!("{grave}: ") };
+                let again = match times {
+                    1 => String::new(),
+                    times => format!(" ({times} times, the last at {last})"),
+                };
+                format!("{time}  - {mark}{}{again}\n", plain(words))
+            }
         })
         .collect()
 }

@@ -12,6 +12,7 @@ mod daemon;
 mod damage;
 mod demo;
 mod doctor;
+mod events;
 mod history;
 mod http;
 mod kills;

@@ -27,6 +27,11 @@ impl Pending {
         self.over_budget
     }
 
+    /// Those that wait, and who sent them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&DeviceId, &ChangeSet)> {
+        self.sets.values().flat_map(BTreeMap::values).map(|(from, set)| (from, set))
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.sets.values().map(BTreeMap::len).sum()

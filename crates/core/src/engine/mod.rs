@@ -44,6 +44,7 @@ mod refused;
 mod serve;
 mod session;
 mod twins;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub use input::{Input, Now};
 pub use own::Doubt;
 pub use phase::Phase;
 pub use refused::WriteError;
+pub use waits::Waits;
 
 use crate::clock::{Clock, Hlc};
 use crate::id::{DeviceId, Epoch, Origin};

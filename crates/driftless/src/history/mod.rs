@@ -5,7 +5,7 @@ mod as_of;
 mod checkpoint;
 mod deleted;
 mod log;
-mod past;
+pub(crate) mod past;
 mod undo;
 mod undoing;
 

@@ -13,7 +13,7 @@ use driftless_store::{Kept, Kind, Logged, Past};
 use crate::error::Error;
 
 /// A record: its model and key.
-pub(super) type Place = (ModelId, RecordKey);
+pub(crate) type Place = (ModelId, RecordKey);
 
 /// The changes of a change set of the history.
 pub(super) fn changes(logged: &Logged) -> Result<Vec<Change>, Error> {
@@ -49,7 +49,7 @@ pub(super) fn of_one(past: &Past, model: ModelId, key: &RecordKey) -> Result<Rec
 }
 
 /// What is known of several records; every one of them is in what is returned.
-pub(super) fn of_many(
+pub(crate) fn of_many(
     past: &Past,
     places: &BTreeSet<Place>,
 ) -> Result<BTreeMap<Place, RecordPast>, Error> {
@@ -127,7 +127,7 @@ fn put_in_order(changes: &mut Vec<Done>) {
 }
 
 /// The latest value of a field that is known from a record's past.
-pub(super) fn last_value(past: &RecordPast, field: FieldId) -> Option<Value> {
+pub(crate) fn last_value(past: &RecordPast, field: FieldId) -> Option<Value> {
     let written = past.changes.iter().flat_map(|done| {
         let writes = done.writes().iter().filter(move |write| write.field == field);
         writes.map(move |write| ((done.hlc, done.dot), &write.value))
