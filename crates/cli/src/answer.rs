@@ -5,6 +5,7 @@ mod damage;
 mod history;
 mod merge;
 mod phase;
+mod why;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,9 @@ pub(crate) use history::{
 };
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
 pub(crate) use phase::{Backfill, PhaseProgress, PrunedReport};
+pub(crate) use why::{
+    WhyChange, WhyDevice, WhyNext, WhyReason, WhyRecordRow, WhyReport, WhyWaiting,
+};
 
 /// The result of a command that gives one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +81,8 @@ pub(crate) enum Answer {
     Undone(Box<UndoReport>),
     /// Where the page is.
     Dashboard(DashboardReport),
+    /// Where something is, and why it is not everywhere.
+    Why(Box<WhyReport>),
 }
 
 impl Answer {
@@ -109,6 +115,7 @@ impl Answer {
             Self::Restored(it) => serde_json::to_value(it),
             Self::Undone(it) => serde_json::to_value(it),
             Self::Dashboard(it) => serde_json::to_value(it),
+            Self::Why(it) => serde_json::to_value(it),
         }
     }
 }
@@ -341,6 +348,8 @@ pub(crate) struct RoomReport {
 pub(crate) struct SyncReport {
     pub(crate) done: bool,
     pub(crate) peers: Vec<SyncPeer>,
+    /// How things stand, as `status` says it.
+    pub(crate) verdict: String,
 }
 
 /// A device's part in a wait.
@@ -587,4 +596,6 @@ pub(crate) struct DoctorReport {
     pub(crate) passed: Vec<Passed>,
     /// The severity of the worst finding; `ok` if there is none.
     pub(crate) worst: Severity,
+    /// How things stand, as `status` says it; none of a library that cannot be opened.
+    pub(crate) verdict: Option<String>,
 }

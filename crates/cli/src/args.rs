@@ -5,6 +5,7 @@ mod history;
 mod locate;
 mod merge;
 mod said;
+mod why;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use history::{HistoryArgs, LogArgs, RestoreRecordArgs, UndoArgs};
 pub(crate) use locate::{CatalogCommand, FindArgs, KindArg, LocationCommand, LsArgs, TagCommand};
 pub(crate) use merge::{ConflictsCommand, QuarantineCommand, ResolveArgs};
 pub(crate) use said::{CollectionCommand, MetaCommand};
+pub(crate) use why::WhyArgs;
 
 /// One library of your files and tags, the same on all of your devices, without a server.
 #[derive(Parser, Debug)]
@@ -133,6 +135,8 @@ pub(crate) enum LibraryCommand {
     },
     /// Compare the digests with those of every device that can be reached
     Verify(VerifyArgs),
+    /// Say where a record is, where it is not, why not, and what happens next
+    Why(WhyArgs),
     /// Look for what is wrong, and say what cures it
     #[command(
         long_about = "Look for what is wrong, and say what cures it: keys, files, disk, clock, ports, \
@@ -163,7 +167,7 @@ pub(crate) enum LibraryCommand {
     Undo(UndoArgs),
     /// Bring a record back that was deleted, with what it held
     RestoreRecord(RestoreRecordArgs),
-    /// List what was changed, when, on which device, and the checkpoints
+    /// List what was changed, when, on which device, the checkpoints, and what happened to sync
     Log(LogArgs),
     /// Forget what every device has that counts: change sets in the log, tombstones
     Prune {

@@ -211,6 +211,7 @@ fn resolve(command: &mut LibraryCommand, cwd: &Path) {
     let command = match command {
         LibraryCommand::Backup { file } => return file.resolve(cwd),
         LibraryCommand::History(args) => return args.record.resolve_if_there(cwd),
+        LibraryCommand::Why(args) => return args.record.resolve_if_there(cwd),
         LibraryCommand::Catalog(command) => command,
         _ => return,
     };

@@ -20,6 +20,7 @@ mod hostname;
 mod output;
 mod places;
 mod printer;
+mod reasons;
 mod render;
 #[cfg(test)]
 mod samples;

@@ -2,7 +2,9 @@
 
 use driftless::core::engine::Phase;
 use driftless::core::message::State;
-use driftless::{DeviceId, LibraryId, Member, PeerStatus, Standing, Status, Uuid};
+use driftless::{
+    Delivery, DeviceId, LibraryId, Member, PeerStatus, Standing, Status, Uuid, Why, WhyNot,
+};
 
 /// A member that was met; one that is away was seen at the beginning of time.
 pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerStatus {
@@ -60,5 +62,35 @@ pub(crate) fn status(peers: Vec<PeerStatus>) -> Status {
         twin: false,
         damage: driftless::Damage::default(),
         sizes: vec![],
+    }
+}
+
+/// What is known of why these peers lack what they lack.
+pub(crate) fn why(peers: &[PeerStatus]) -> Why {
+    let delivery = |peer: &PeerStatus| {
+        let offline = WhyNot::Offline { last_seen_ms: None, failure: None };
+        let in_flight = WhyNot::InFlight { sent_ms: None, behind: peer.behind };
+        let why = if peer.online { in_flight } else { offline.clone() };
+        Delivery {
+            device: peer.member.device,
+            name: peer.member.name.clone(),
+            here: false,
+            has: peer.behind == 0,
+            sent_ms: None,
+            acknowledged_ms: None,
+            heard_ms: None,
+            behind: peer.behind,
+            ahead: peer.ahead,
+            clock_off_ms: None,
+            why_not: if peer.behind > 0 { vec![why] } else { vec![] },
+            unlinked: (!peer.online).then_some(offline),
+            next: None,
+        }
+    };
+    Why {
+        records: vec![],
+        change: None,
+        devices: peers.iter().map(delivery).collect(),
+        waiting: vec![],
     }
 }

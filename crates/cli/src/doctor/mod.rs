@@ -6,19 +6,21 @@
 
 mod catalog;
 mod clock;
+mod lately;
 mod network;
 mod place;
 mod replica;
 
 use std::path::Path;
 
+use driftless::{Setting, milliseconds};
 use driftless_catalog::Catalog;
 
 use crate::answer::{Answer, DoctorReport, Finding, Passed, Severity};
 use crate::args::LibraryCommand;
 use crate::client::{Reached, reach};
 use crate::daemon::Background;
-use crate::execute::{Context, execute, gone};
+use crate::execute::{Context, execute, gone, verdict};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress};
 use crate::places::Places;
@@ -59,7 +61,7 @@ impl Report {
     fn end(mut self) -> DoctorReport {
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let worst = self.findings.first().map_or(Severity::Ok, |finding| finding.severity);
-        DoctorReport { findings: self.findings, passed: self.passed, worst }
+        DoctorReport { findings: self.findings, passed: self.passed, worst, verdict: None }
     }
 }
 
@@ -125,7 +127,13 @@ pub(crate) fn examine(context: Context<'_>, out: &mut dyn Output) -> Result<Exit
     replica::files(library, &mut report);
     doing("looking at the other devices")?;
     let status = library.status()?;
-    network::check(&status, context.daemon, text::now_ms(), &mut report);
+    let (why, now_ms) = (library.why(&[])?, text::now_ms());
+    network::check(&status, &why, (context.daemon, now_ms), &mut report);
+    let retention = milliseconds(&library.setting(Setting::Retention)?);
+    // A setting that is no time was refused when it was set.
+    let retention = retention.ok_or_else(|| Failure::internal("retention is no time"))?;
+    network::pruning(&status, (retention, now_ms), &mut report);
+    lately::check(library, now_ms, &mut report);
     clock::check(library, &status, &mut report)?;
     doing("comparing digests")?;
     replica::digests(library, &status, &mut report);
@@ -137,7 +145,8 @@ pub(crate) fn examine(context: Context<'_>, out: &mut dyn Output) -> Result<Exit
     if let Some(kept) = context.background.and_then(Background::kept) {
         catalog::watching(kept, &mut report);
     }
-    tell(report.end(), out)
+    let verdict = Some(verdict(&library.status()?, now_ms));
+    tell(DoctorReport { verdict, ..report.end() }, out)
 }
 
 fn tell(report: DoctorReport, out: &mut dyn Output) -> Result<Exit, Failure> {

@@ -1,13 +1,21 @@
 //! The daemon, where it listens, and the other devices.
 
-use driftless::{PeerStatus, Status};
+use std::time::Duration;
+
+use driftless::{Delivery, PeerStatus, Status, Why, WhyNot};
 
 use super::{Report, words};
 use crate::answer::Severity;
-use crate::text::{ago, plain, plural};
+use crate::reasons;
+use crate::text::{duration, plain, plural};
 
 /// Looks at what the daemon says of itself and of the other devices.
-pub(super) fn check(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
+pub(super) fn check(
+    status: &Status,
+    why: &Why,
+    (daemon, now_ms): (bool, u64),
+    report: &mut Report,
+) {
     if !daemon {
         let said = words(
             "the daemon is not running",
@@ -19,7 +27,8 @@ pub(super) fn check(status: &Status, daemon: bool, now_ms: u64, report: &mut Rep
         report.pass("daemon", "the daemon answers at its socket");
         ports(status, report);
     }
-    peers(status, daemon, now_ms, report);
+    peers(status, why, (daemon, now_ms), report);
+    evicted(status, report);
 }
 
 fn ports(status: &Status, report: &mut Report) {
@@ -44,7 +53,20 @@ fn ports(status: &Status, report: &mut Report) {
     report.pass("ports", format!("listening at {at}"));
 }
 
-fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
+/// Devices that are members and are not waited for.
+fn evicted(status: &Status, report: &mut Report) {
+    for peer in status.peers.iter().filter(|peer| peer.member.evicted) {
+        let name = plain(&peer.member.name);
+        let said = words(
+            format!("{name} was evicted: it is not waited for"),
+            "Nothing is kept for it. It is a member still, and loses nothing if it comes back.",
+            format!("driftless up on {name}, after which it counts again"),
+        );
+        report.find("evicted", Severity::Note, said);
+    }
+}
+
+fn peers(status: &Status, why: &Why, (daemon, now_ms): (bool, u64), report: &mut Report) {
     let peers: Vec<&PeerStatus> = status.peers.iter().filter(|peer| !peer.member.evicted).collect();
     if peers.is_empty() {
         let said = words(
@@ -56,11 +78,18 @@ fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
     }
     let online = peers.iter().filter(|peer| peer.online).count();
     for peer in &peers {
-        if daemon && !peer.online {
-            report.find("peers", Severity::Note, away(peer, now_ms));
+        let delivery = why.devices.iter().find(|delivery| delivery.device == peer.member.device);
+        let Some(delivery) = delivery else { continue };
+        if daemon && let Some(why) = &delivery.unlinked {
+            report.find("peers", severity(why), away(delivery, why, now_ms));
+        } else if daemon && let Some(words) = late(delivery, now_ms) {
+            report.find("peers", Severity::Note, words);
         }
-        if peer.met && peer.behind > 0 {
+        if peer.met && peer.behind > 0 && !peer.online {
             report.find("peers", Severity::Note, behind(peer));
+        }
+        if peer.online {
+            report.pass("route", route(peer));
         }
     }
     if daemon && online == 0 {
@@ -78,34 +107,77 @@ fn peers(status: &Status, daemon: bool, now_ms: u64, report: &mut Report) {
     }
 }
 
-fn away(peer: &PeerStatus, now_ms: u64) -> super::Words {
+/// How a connected device is reached.
+fn route(peer: &PeerStatus) -> String {
     let name = plain(&peer.member.name);
-    if peer.paused {
-        return words(
-            format!("the link to {name} is paused"),
-            "Nothing goes to it or comes from it on this link.",
-            format!("driftless peers resume {name}"),
+    let Some(route) = &peer.route else { return format!("{name} is connected") };
+    let how = match route.strip_prefix("relay ") {
+        Some(relay) => format!("by the relay {}", plain(relay)),
+        None => format!("directly, at {}", plain(route)),
+    };
+    match peer.rtt_ms {
+        Some(ms) => format!("{name} is connected {how}; its answers take {ms:.1} ms"),
+        None => format!("{name} is connected {how}"),
+    }
+}
+
+/// To be away is how devices are; that something keeps two apart which are both there is not.
+fn severity(why: &WhyNot) -> Severity {
+    match why {
+        WhyNot::Offline { .. }
+        | WhyNot::NeverMet { .. }
+        | WhyNot::NoNeighbour
+        | WhyNot::PausedHere
+        | WhyNot::PausedThere
+        | WhyNot::SyncOff
+        | WhyNot::Evicted => Severity::Note,
+        _ => Severity::Warning,
+    }
+}
+
+fn away(delivery: &Delivery, why: &WhyNot, now_ms: u64) -> super::Words {
+    let told = reasons::told(why, &delivery.name, now_ms);
+    let next = delivery.next.map(|step| reasons::next(step).1);
+    let effect = match next {
+        Some(next) => format!("Nothing is lost meanwhile: {next}."),
+        None => "Nothing is lost meanwhile.".to_owned(),
+    };
+    words(format!("{}: {}", plain(&delivery.name), told.words), effect, told.cure)
+}
+
+/// What there is to say of a device that is connected and lacks something.
+fn late(delivery: &Delivery, now_ms: u64) -> Option<super::Words> {
+    let why = delivery.why_not.last()?;
+    let told = reasons::told(why, &delivery.name, now_ms);
+    let effect = "Until it has everything, a disk that dies here may take some of it along.";
+    Some(words(format!("{}: {}", plain(&delivery.name), told.words), effect, told.cure))
+}
+
+/// For whom change sets are kept, and for how long.
+pub(super) fn pruning(status: &Status, (retention_ms, now_ms): (u64, u64), report: &mut Report) {
+    let waited = |peer: &&PeerStatus| !peer.member.evicted && !peer.online && peer.behind > 0;
+    for peer in status.peers.iter().filter(waited) {
+        let name = plain(&peer.member.name);
+        let silent = now_ms.saturating_sub(peer.last_seen_ms.unwrap_or(peer.member.issued_ms));
+        if silent >= retention_ms {
+            continue;
+        }
+        let left = duration(Duration::from_millis(retention_ms - silent));
+        let said = words(
+            format!("{} are kept for {name}", plural(peer.behind, "change", "changes")),
+            format!("They take room until it comes back, or has been silent for {left} longer."),
+            format!("driftless devices evict {name}, if it is gone for good"),
         );
+        report.find("pruning", Severity::Note, said);
     }
-    let mut what = format!("{name} is not connected");
-    match (peer.last_seen_ms, peer.met) {
-        (Some(seen), _) => what.push_str(&format!(", last seen {}", ago(seen, now_ms))),
-        (None, true) => {}
-        (None, false) => what.push_str(", and has never been met by this device"),
+    if !report.has("pruning") {
+        report.pass("pruning", "nothing is kept for a device that is away");
     }
-    if let Some(why) = &peer.last_failure {
-        what.push_str(&format!(" ({})", plain(why)));
-    }
-    words(
-        what,
-        "It is tried again for as long as it takes; nothing is lost meanwhile.",
-        format!("driftless up on {name}; driftless peers add ADDRESS if it is not found"),
-    )
 }
 
 fn behind(peer: &PeerStatus) -> super::Words {
     let (name, changes) = (plain(&peer.member.name), plural(peer.behind, "change", "changes"));
-    let next = if peer.online { "driftless sync" } else { "driftless status" };
+    let next = "driftless status";
     words(
         format!("{name} is not known to have {changes} of this device"),
         "Until it has them, a disk that dies here may take them along.",
@@ -119,14 +191,17 @@ mod tests {
     use crate::samples;
 
     fn peer(name: &str, online: bool, behind: u64) -> PeerStatus {
-        PeerStatus { last_seen_ms: None, ..samples::peer(name, online, behind, 0) }
+        let mut peer = samples::peer(name, online, behind, 0);
+        peer.member.device = driftless::DeviceId([name.as_bytes()[0]; 32]);
+        PeerStatus { last_seen_ms: None, ..peer }
     }
 
     fn told(listen: &str, peers: Vec<PeerStatus>) -> Vec<(String, Severity, String)> {
         let listen = listen.parse().into_iter().collect();
         let status = Status { listen, ..samples::status(peers) };
+        let why = samples::why(&status.peers);
         let mut report = Report::default();
-        check(&status, true, 0, &mut report);
+        check(&status, &why, (true, 0), &mut report);
         let findings = report.findings.into_iter();
         findings.map(|found| (found.check, found.severity, found.what)).collect()
     }

@@ -27,6 +27,7 @@ mod undo;
 mod value;
 mod verdict;
 mod verify;
+mod why;
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ use crate::text;
 pub(crate) use batch::run as run_batch;
 pub(crate) use locations::scan_waiting;
 pub(crate) use status::{glance, phase_progress};
+pub(crate) use verdict::verdict;
 
 /// The code of what somebody has to say yes to.
 pub(crate) const CONFIRM: &str = "confirm";
@@ -89,6 +91,7 @@ pub(crate) fn execute(
         LibraryCommand::Dump { stamps } => dump::run(context, stamps, out),
         LibraryCommand::Verify(args) => verify::run(context, &args, out),
         LibraryCommand::Doctor => doctor::examine(context, out),
+        LibraryCommand::Why(args) => why::run(context, &args, out),
         LibraryCommand::Conflicts { command } => conflicts::run(context, command, out),
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
         LibraryCommand::History(args) => history::history(context, &args, out),

@@ -52,6 +52,11 @@ fn row(waiting: &Waiting) -> QuarantineRow {
     }
 }
 
+/// Why something waits, in words.
+pub(crate) fn why(reason: Reason) -> &'static str {
+    words(reason).1
+}
+
 fn words(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::UnknownModel => (

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use driftless::{Library, PeerProgress};
 
+use super::verdict::verdict;
 use super::{Context, gone};
 use crate::answer::{Answer, SyncPeer, SyncReport};
 use crate::args::SyncArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress};
-use crate::text::{plain, plural};
+use crate::text::{self, plain, plural};
 
 /// How often somebody who waits is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -29,7 +30,8 @@ pub(super) fn run(
         driftless::Progress::Unfinished => false,
         driftless::Progress::Unreachable => args.reachable,
     });
-    let report = SyncReport { done, peers: named(context.library, &peers)? };
+    let verdict = verdict(&context.library.status()?, text::now_ms());
+    let report = SyncReport { done, peers: named(context.library, &peers)?, verdict };
     out.answer(Answer::Sync(report)).map_err(gone)?;
     Ok(if done { Exit::Done } else { Exit::NotYet })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driftless::core::engine::Phase;
-use driftless::{PeerStatus, Status};
+use driftless::{Cause, PeerStatus, Status};
 
 use crate::text::{ago, duration, plain, plural};
 
@@ -122,15 +122,25 @@ fn about(peer: &PeerStatus, syncing: bool, now_ms: u64) -> String {
         text.push_str(&format!(" and has {} that this device lacks", changes(peer.ahead)));
     }
     match peer.last_seen_ms {
+        Some(seen) if syncing && !peer.paused => {
+            let away = Duration::from_millis(now_ms.saturating_sub(seen));
+            text.push_str(&format!(", offline for {}", duration(away)));
+        }
         Some(seen) => text.push_str(&format!(", last seen {}", ago(seen, now_ms))),
         None if peer.met => {
             text.push_str(if syncing { ", not connected" } else { " when it was met last" })
         }
         None => {}
     }
-    if peer.paused {
-        text.push_str(", its link is paused");
-    }
+    text.push_str(match peer.cause {
+        _ if peer.paused => ", its link is paused",
+        Some(Cause::PausedThere) => ", it has paused its links",
+        Some(Cause::OtherVersion) => ", it speaks another version of the protocol",
+        Some(Cause::NotMemberThere) => ", it does not know this device as a member",
+        Some(Cause::UnwritableThere) => ", it cannot write to its disk",
+        Some(Cause::DamagedThere) => ", its library is damaged",
+        _ => "",
+    });
     text
 }
 
@@ -195,11 +205,11 @@ mod tests {
         assert_eq!(said(vec![peer("phone", true, 0, 0)]), "Up to date with phone");
         assert_eq!(
             said(vec![peer("a", true, 0, 0), peer("b", true, 0, 0), peer("phone", false, 212, 0)]),
-            "Up to date with 2 of 3 devices; phone is 212 changes behind, last seen 2 h ago"
+            "Up to date with 2 of 3 devices; phone is 212 changes behind, offline for 2.0 h"
         );
         assert_eq!(
             said(vec![peer("a", false, 0, 0)]),
-            "Up to date with no other device; a had everything of this device, last seen 2 h ago"
+            "Up to date with no other device; a had everything of this device, offline for 2.0 h"
         );
         assert_eq!(
             said(vec![peer("a", true, 0, 0), peer("b", true, 0, 1)]),

@@ -7,6 +7,7 @@ mod merge;
 mod reports;
 mod table;
 mod ticket;
+mod why;
 
 use std::io;
 
@@ -71,6 +72,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
             format!("{files} {what} {}{}\n", plain(&report.name), rest(report, on))
         }
         Answer::Undone(report) => history::undone(report),
+        Answer::Why(report) => why::why(report),
         Answer::Noted(report) => reports::noted(report),
         Answer::Dashboard(report) => format!("{}\n", report.url),
     }

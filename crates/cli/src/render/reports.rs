@@ -164,7 +164,7 @@ pub(super) fn sync(report: &SyncReport) -> String {
             "Every other device has everything, and gave everything it has\n".to_owned()
         }
         true => "Every device that can be reached has everything, and gave everything\n".to_owned(),
-        false => "Not everything is everywhere yet\n".to_owned(),
+        false => format!("Not everything is everywhere yet: {}\n", plain(&report.verdict)),
     };
     for peer in report.peers.iter().filter(|peer| peer.state != "done") {
         let lag = match (peer.behind, peer.ahead) {
@@ -339,6 +339,9 @@ pub(super) fn doctor(report: &DoctorReport, colour: bool) -> String {
         let (what, effect, next) =
             (plain(&finding.what), plain(&finding.effect), plain(&finding.next));
         out.push_str(&format!("{word}: {}: {what}\n  {effect}\n  next: {next}\n", finding.check));
+    }
+    if let Some(verdict) = &report.verdict {
+        out.push_str(&format!("{}\n", plain(verdict)));
     }
     let number = |severity| {
         report.findings.iter().filter(|finding| finding.severity == severity).count() as u64

@@ -7,10 +7,10 @@ use crate::common::{Device, World, assert_equal, until, words};
 use driftless::Ticket;
 
 /// A small file system in memory, gone afterwards; `None` where that is not permitted.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf, megabytes: u32) -> Option<Self> {
+    pub(crate) fn mount(at: PathBuf, megabytes: u32) -> Option<Self> {
         std::fs::create_dir_all(&at).unwrap();
         let size = format!("size={megabytes}m,mode=0700");
         let mounted =

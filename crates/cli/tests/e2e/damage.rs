@@ -19,7 +19,7 @@ fn places(dir: &Path, text: &str) -> Vec<usize> {
 }
 
 /// Alters the last letter of a text where it stands in the library's file, in tables and indexes.
-fn flip(dir: &Path, text: &str, which: impl Fn(usize) -> bool) {
+pub(crate) fn flip(dir: &Path, text: &str, which: impl Fn(usize) -> bool) {
     let path = dir.join("library.db");
     let all = places(dir, text);
     assert!(!all.is_empty(), "{text} is in the file");
@@ -31,7 +31,7 @@ fn flip(dir: &Path, text: &str, which: impl Fn(usize) -> bool) {
 }
 
 /// Everything is in `library.db`, and nobody has it open.
-fn settle(device: &mut Device) {
+pub(crate) fn settle(device: &mut Device) {
     device.down();
     assert!(!device.dir.join("library.db-wal").exists(), "a clean end leaves no log");
 }

@@ -105,9 +105,7 @@ fn a_flapping_link_is_counted() {
     one.sync();
     for _ in 0..8 {
         two.ok(&["peers", "pause"]);
-        until("the link is cut", || {
-            (one.ok(&["peers"])[0]["online"] == false).then_some(())
-        });
+        until("the link is cut", || (one.ok(&["peers"])[0]["online"] == false).then_some(()));
         two.ok(&["peers", "resume"]);
         one.sync();
     }

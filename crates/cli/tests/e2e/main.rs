@@ -6,6 +6,7 @@
 mod absences;
 mod bad_input;
 mod bench;
+mod causes;
 mod commands;
 mod common;
 mod daemon;

@@ -58,11 +58,19 @@ impl Writer {
             true => Some(self.store.vector().seq(&own)),
             false => needs.last_of(&own),
         };
-        let why_not = match (member.here, has) {
-            (_, true) => Vec::new(),
-            (true, false) => vec![WhyNot::NotHere],
-            (false, false) => self.why_not(&member, meeting, (seq, lag.behind)),
+        let mut why_not = match member.here {
+            true => vec![WhyNot::NotHere],
+            false => self.why_not(&member, meeting, (seq, lag.behind)),
         };
+        let linked = |why: &WhyNot| {
+            matches!(why, WhyNot::NotHere | WhyNot::InFlight { .. } | WhyNot::SlowLink { .. })
+        };
+        let unlinked = why_not.last().filter(|why| !linked(why)).cloned();
+        if has {
+            why_not.clear();
+        }
+        let awaited = why_not.last().or(unlinked.as_ref());
+        let next = awaited.map(|why| self.next_step(&device, why));
         let drift = self.engine.max_drift_ms();
         Delivery {
             name: member.name,
@@ -74,7 +82,8 @@ impl Writer {
             behind: lag.behind,
             ahead: lag.ahead,
             clock_off_ms: meeting.clock_offset_ms.filter(|ms| ms.unsigned_abs() > drift),
-            next: why_not.last().map(|why| self.next_step(&device, why)),
+            next,
+            unlinked,
             why_not,
             device,
         }
@@ -134,7 +143,10 @@ impl Writer {
         let (live, bulk) = net.queued(device);
         let rtt = net.rtt(device);
         let long = rtt.is_some_and(|rtt| rtt.as_millis() >= u128::from(LONG_MS));
-        let late = sent_ms.is_some_and(|sent| time::wall_ms().saturating_sub(sent) > LONG_MS);
+        let own = self.engine.shared_origin();
+        let held = self.engine.known(device).map_or(0, |known| known.shared.seq(&own));
+        let awaited = meeting.sent.when(held.saturating_add(1));
+        let late = awaited.is_some_and(|sent| time::wall_ms().saturating_sub(sent) > LONG_MS);
         if live + bulk >= MUCH || long || late {
             let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1e3);
             return WhyNot::SlowLink { queued: (live + bulk) as u64, rtt_ms, behind };

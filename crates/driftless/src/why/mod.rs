@@ -249,7 +249,9 @@ pub struct Delivery {
     pub clock_off_ms: Option<i64>,
     /// Why it lacks the change; what has to be seen to first comes last.
     pub why_not: Vec<WhyNot>,
-    /// What happens next, if it lacks the change.
+    /// Why there is no link with it, whatever it has; `None` while it is connected.
+    pub unlinked: Option<WhyNot>,
+    /// What happens next, if it lacks the change or is not connected.
     pub next: Option<NextStep>,
 }
 
