@@ -137,3 +137,35 @@ LAST=$(last)
     let err = paste(&script, "the end");
     assert!(err.contains("driftless undo --to c1"), "{err}");
 }
+
+#[test]
+fn the_commands_of_the_page_about_why_do_what_they_say() {
+    const PROLOGUE: &str = r#"
+set -eu
+driftless() { "$DRIFTLESS" --dir "$PLACE/$DEVICE" "$@"; }
+DEVICE=laptop
+driftless init --device-name laptop
+driftless location add docs
+driftless tag create important
+driftless up --offline --listen 127.0.0.1:0 >"$PLACE/up" 2>&1 &
+trap 'DEVICE=laptop; driftless down || true' EXIT
+for _ in $(seq 600); do grep -q "is up" "$PLACE/up" && break; sleep 0.05; done
+TICKET=$(driftless invite | grep -o 'driftless1[a-z0-9]*' | head -1)
+DEVICE=phone
+driftless join --yes --offline --device-name phone "$TICKET"
+DEVICE=laptop
+"#;
+    let lines = commands("docs/why.md");
+    assert!(lines.len() > 8, "{lines:#?}");
+    let prepared = |line: &String| match line.as_str() {
+        // Whoever follows is interrupted, here after a moment.
+        "driftless log --follow" => {
+            let follow = "timeout 2 \"$DRIFTLESS\" --dir \"$PLACE/laptop\" log --follow";
+            format!("{{ {follow} || [ $? = 124 ]; }}")
+        }
+        line => line.to_owned(),
+    };
+    let script: Vec<String> = lines.iter().map(prepared).collect();
+    let script = format!("{PROLOGUE}\n{}\necho the end\n", script.join("\n"));
+    paste(&script, "the end");
+}

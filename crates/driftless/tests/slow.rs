@@ -123,7 +123,9 @@ impl Idler {
                     seen.frames.push(bytes);
                     seen.permits.push(permit);
                 }
-                NetEvent::Connected { .. } | NetEvent::Writable { .. } => {}
+                NetEvent::Connected { .. }
+                | NetEvent::Writable { .. }
+                | NetEvent::Refused { .. } => {}
             }
         });
         let net = runtime.block_on(Net::start(config, sink)).unwrap();

@@ -1,10 +1,11 @@
 //! Results about where something is, and why it is not everywhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A record that was asked about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyRecordRow {
     pub(crate) model: String,
     pub(crate) id: String,
@@ -16,7 +17,7 @@ pub(crate) struct WhyRecordRow {
 }
 
 /// The last change of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyChange {
     pub(crate) dot: String,
     pub(crate) device: String,
@@ -28,7 +29,7 @@ pub(crate) struct WhyChange {
 }
 
 /// Why a device lacks it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyReason {
     /// A name that stays: `offline`, `paused_here`, `in_flight` …
     pub(crate) reason: String,
@@ -41,7 +42,7 @@ pub(crate) struct WhyReason {
 }
 
 /// What happens next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyNext {
     /// `on_its_way`, `dial`, `when_it_comes`, `when_sync_is_on` or `by_hand`.
     pub(crate) step: String,
@@ -52,7 +53,7 @@ pub(crate) struct WhyNext {
 }
 
 /// Where the last change is, with respect to one device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyDevice {
     pub(crate) device_id: String,
     pub(crate) name: String,
@@ -72,7 +73,7 @@ pub(crate) struct WhyDevice {
 }
 
 /// A change set about it that waits here for what it builds on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyWaiting {
     pub(crate) dot: String,
     pub(crate) from: String,
@@ -80,7 +81,7 @@ pub(crate) struct WhyWaiting {
 }
 
 /// The answer to `why`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct WhyReport {
     /// In one sentence.
     pub(crate) answer: String,

@@ -87,8 +87,8 @@ fn commands_answer_as_they_print() {
     let dump = web.get("/api/v1/dump?stamps=true");
     assert_eq!(dump.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(dump.text(), one.dump());
-    let log = one.run(&["log", "--json", "--limit", "2"]).stdout;
-    assert_eq!(web.get("/api/v1/log?limit=2").text(), log);
+    let log = one.run(&["log", "--json", "--limit", "2", "--kind", "change_set"]).stdout;
+    assert_eq!(web.get("/api/v1/log?limit=2&kind=change_set").text(), log);
 
     // They fail as they do on the command line, with a status that fits.
     for (path, words, status) in [
@@ -300,6 +300,8 @@ fn every_answer_is_described() {
         "digest",
         "dump?stamps=true",
         "doctor",
+        "why?record=kiwi",
+        &format!("why?record={}", at("a.md")),
         "devices",
         "peers",
         "location/ls",
@@ -323,7 +325,7 @@ fn every_answer_is_described() {
     call("/api/v1/tag/rm", Some(json!({"tag": made["id"], "yes": true})));
     call("/api/v1/tag/ls?deleted=true", None);
     call("/api/v1/restore-record", Some(json!({"record": made["id"]})));
-    let log = web.get("/api/v1/log?limit=1").text();
+    let log = web.get("/api/v1/log?limit=1&kind=change_set").text();
     let last: Value = serde_json::from_str(&log).unwrap();
     call("/api/v1/undo", Some(json!({"dots": [last["dot"]], "dry_run": true})));
     call("/api/v1/collection/remove", Some(json!({"collection": "case", "files": [at("deep")]})));

@@ -10,6 +10,7 @@ use crate::answer::{
     HistoryRow, Identified, Invitation, LinksReport, LocationRow, LogRow, NotedReport, PeerRow,
     PrunedReport, QuarantineRow, Registered, ResolvedReport, RetriedReport, RouteReport,
     ScanReport, StatusReport, SyncReport, TagRow, TaggedReport, UndoReport, VerifyReport,
+    WhyReport,
 };
 
 /// What the paths of commands begin with.
@@ -96,6 +97,7 @@ pub(super) const ROUTES: &[Route] = &[
     get(&["digest"], of::<Texts>),
     lines(&["dump"], anything, &[]),
     get(&["doctor"], of::<DoctorReport>),
+    get(&["why"], of::<WhyReport>),
     without(post(&["sync"], of::<SyncReport>), &["offline"]),
     without(post(&["verify"], of::<VerifyReport>), &["offline"]),
     without(post(&["invite"], of::<Invitation>), &["qr"]),
