@@ -119,6 +119,10 @@ fn who_joins_after_pruning_gets_everything() {
         device.ok(&["tag", "create", &format!("of {}", device.name)]);
         device.sync();
     }
+    // Each has to know that all others have everything, and not only that it has itself.
+    for device in [&one, &two, &three] {
+        device.sync();
+    }
     assert!(prune(&one) > 0 && prune(&two) > 0 && prune(&three) > 0);
     assert_eq!(prune(&one), 0, "that was all");
     three.down();
