@@ -205,8 +205,9 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
-    /// One benchmark: commit, bulk, index, backfill, propagation or merge [default: all of these]; or one
-    /// of the large ones: catch_up, crowded, history, killed, size
+    /// One benchmark: commit, bulk, index, backfill, propagation, stream, merge or offline [default: all
+    /// of these]; or one that takes longer: catch_up, crowded, history, killed, large,
+    /// idle, size
     pub(crate) name: Option<String>,
     /// End within 50 seconds
     #[arg(long)]
@@ -214,6 +215,9 @@ pub(crate) struct BenchArgs {
     /// The folder to index [default: one with 20,000 files that is made for it]
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
+    /// How many entries `large` has, in thousands rounded down [default: 1,000,000; with --quick 100,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    pub(crate) rows: Option<u32>,
 }
 
 #[derive(Args, Clone, Debug)]

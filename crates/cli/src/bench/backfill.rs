@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// One new device.
-struct Taken {
-    seconds: f64,
-    process: Option<Process>,
+pub(super) struct Taken {
+    pub(super) seconds: f64,
+    pub(super) process: Option<Process>,
 }
 
 /// What a hundred thousand entries cost a new device, from the start of its process until it says
@@ -43,7 +43,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     let samples = bench.sample(|bench| {
         let joiner = bench.device()?;
         joiner.join(&server.ticket()?)?;
-        let taken = take(&joiner, &from)?;
+        let taken = take(&joiner, &from, PATIENCE)?;
         joiner.kill();
         whole(&joiner)?;
         let plain = Plain::create(&bench.fresh(), &Entry::descriptor())?;
@@ -69,11 +69,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
 }
 
 /// Starts a device that has joined, and waits until it has everything of the other one.
-fn take(joiner: &Device, from: &str) -> Result<Taken, Failure> {
+pub(super) fn take(joiner: &Device, from: &str, patience: Duration) -> Result<Taken, Failure> {
     let begun = Instant::now();
     joiner.up()?;
     while !done(joiner, from)? {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             return Err(Failure::new(Exit::NotYet, "bench", "a new device is not done in time")
                 .effect("The devices of the benchmark are its own; nothing else was touched.")
                 .next("driftless bench backfill, on a machine with less to do"));

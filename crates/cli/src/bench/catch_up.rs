@@ -35,31 +35,44 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     other.up()?;
     until(&library, |peer| peer.online && peer.behind == 0 && peer.ahead == 0)?;
     let mut count = 0;
-    let samples = bench.sample(|_| {
-        library.pause(None)?;
-        until(&library, |peer| !peer.online && peer.route.is_none())?;
-        for _ in 0..MISSED {
-            count += 1;
-            let tag = rows::tag(rows::id(count), count.to_string());
-            library.write(move |tx| tx.insert(&tag))?;
-        }
-        let (received, sent) = peer(&library)?.traffic;
-        library.resume(None)?;
-        until(&library, |peer| peer.route.is_some())?;
-        let begun = clock();
-        let after = until(&library, |peer| peer.online && peer.behind == 0 && peer.ahead == 0)?;
-        let took = (clock() - begun) * 1e3;
-        let moved = (after.traffic.0 - received) + (after.traffic.1 - sent);
-        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-        let kib = moved as f64 / 1_024.0;
-        Ok((kib, took))
-    })?;
+    let samples = bench.sample(|_| missed(&library, &mut count, MISSED))?;
     let bytes: Vec<_> = samples.iter().map(|(kib, _)| (*kib, MOST_KIB)).collect();
     let times: Vec<_> = samples.iter().map(|(_, ms)| (*ms, MOST_MS)).collect();
     let words = ("sent both ways for ten missed changes", PROMISED);
     let bytes = Figure::of(("catch_up_bytes", "KiB"), words, &bytes);
     let words = ("until the other device holds them, once connected", PROMISED);
     Ok(vec![bytes, Figure::of(("catch_up", "ms"), words, &times)])
+}
+
+/// Cuts the link, writes so many tags, and lets the two meet again: KiB of frames both ways, and
+/// milliseconds from the moment when the connection stands.
+pub(super) fn missed(
+    library: &Library,
+    count: &mut usize,
+    changes: usize,
+) -> Result<(f64, f64), Failure> {
+    library.pause(None)?;
+    until(library, |peer| !peer.online && peer.route.is_none())?;
+    for _ in 0..changes {
+        *count += 1;
+        let tag = rows::tag(rows::id(*count), count.to_string());
+        library.write(move |tx| tx.insert(&tag))?;
+    }
+    let before = peer(library)?;
+    library.resume(None)?;
+    until(library, |peer| peer.route.is_some())?;
+    let begun = clock();
+    let after = until(library, |peer| peer.online && peer.behind == 0 && peer.ahead == 0)?;
+    let took = (clock() - begun) * 1e3;
+    Ok((kib(&before, &after), took))
+}
+
+/// KiB of frames both ways since then.
+pub(super) fn kib(before: &PeerStatus, after: &PeerStatus) -> f64 {
+    let moved = |peer: &PeerStatus| peer.traffic.0 + peer.traffic.1;
+    #[expect(clippy::cast_precision_loss, reason = "some millions at most")]
+    let kib = moved(after).saturating_sub(moved(before)) as f64 / 1_024.0;
+    kib
 }
 
 /// What these figures stand beside: no physical limit.

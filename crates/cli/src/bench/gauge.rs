@@ -55,6 +55,45 @@ impl Process {
     }
 }
 
+/// What all threads of another process have done so far; nothing on systems without `/proc`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Seconds on processors, to the nanosecond: a process at rest does little in ten milliseconds.
+    pub(super) cpu: f64,
+    /// How often they waited for something and went on.
+    pub(super) woken: f64,
+}
+
+impl Load {
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        let mut load = Self { cpu: 0.0, woken: 0.0 };
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+            let thread = thread.ok()?.path();
+            // A thread that ends meanwhile is left out.
+            let (Ok(stat), Ok(status)) = (
+                std::fs::read_to_string(thread.join("schedstat")),
+                std::fs::read_to_string(thread.join("status")),
+            ) else {
+                continue;
+            };
+            load.cpu += on_processors(&stat)?;
+            load.woken += waited(&status)?;
+        }
+        Some(load)
+    }
+}
+
+/// From `/proc/PID/task/TID/schedstat`: nanoseconds on processors, waiting for one, and turns.
+fn on_processors(stat: &str) -> Option<f64> {
+    let nanoseconds: f64 = stat.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds / 1e9)
+}
+
+fn waited(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
 /// From `/proc/PID/stat`: the name, which may hold anything, is in parentheses.
 fn cpu_of(stat: &str) -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
@@ -80,6 +119,9 @@ mod tests {
         assert_eq!(cpu_of(stat), Some(200.0 / f64::from(per_second)));
         assert_eq!(peak_of("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2.0));
         assert_eq!((cpu_of("nonsense"), peak_of("nonsense")), (None, None));
+        assert_eq!(on_processors("1500000000 7 3\n"), Some(1.5));
+        assert_eq!(waited("Threads:\t2\nvoluntary_ctxt_switches:\t12\n"), Some(12.0));
+        assert_eq!((on_processors(""), waited("")), (None, None));
     }
 
     #[test]

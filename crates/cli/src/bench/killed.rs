@@ -96,7 +96,7 @@ fn come(status: &StatusReport) -> u64 {
 }
 
 /// Bytes of frames that the process has received since it began.
-fn received_by(device: &Device) -> Result<u64, Failure> {
+pub(super) fn received_by(device: &Device) -> Result<u64, Failure> {
     let collected = device.run(LibraryCommand::Peers { command: None })?;
     let of = |rows: &Rows| match rows {
         Rows::Peers(rows) => rows.iter().map(|row: &PeerRow| row.received_bytes).sum(),

@@ -37,9 +37,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     let peer = bench.device()?;
     peer.join(&library.invite(TICKET_MS)?.to_string())?;
     peer.up()?;
-    let here = library.device_id();
-    let other = library.members()?.into_iter().find(|member| member.device != here);
-    let other = other.ok_or_else(|| Failure::internal("two devices are members"))?.device;
+    let other = other_of(&library)?;
     settle(&library)?;
     let process = || peer.process().and_then(Process::of).map(|process| process.cpu);
     let mut made = 0;
@@ -86,19 +84,25 @@ fn changes(tags: &[Tag]) -> Vec<PlainRow> {
 
 /// Makes the tags and changes them, each by a commit of its own.
 fn write(library: &Library, tags: &[Tag]) -> Result<(), Failure> {
+    in_turns(tags, |tag| {
+        let (tag, new) = (tag.clone(), renamed(tag));
+        let id = tag.id;
+        library.write(move |tx| tx.insert(&tag))?;
+        library.write(move |tx| tx.update(id, |tag: &mut Tag| tag.name = new.name))?;
+        Ok(())
+    })
+}
+
+/// Does something with each tag; many at a time, so that commits are made durable together.
+pub(super) fn in_turns(
+    tags: &[Tag],
+    one: impl Fn(&Tag) -> Result<(), Failure> + Sync,
+) -> Result<(), Failure> {
+    let one = &one;
     std::thread::scope(|scope| {
-        let mut writers = Vec::new();
-        for tags in tags.chunks(tags.len().div_ceil(WRITERS)) {
-            writers.push(scope.spawn(move || {
-                for tag in tags {
-                    let (tag, new) = (tag.clone(), renamed(tag));
-                    let id = tag.id;
-                    library.write(move |tx| tx.insert(&tag))?;
-                    library.write(move |tx| tx.update(id, |tag: &mut Tag| tag.name = new.name))?;
-                }
-                Ok(())
-            }));
-        }
+        let parts = tags.chunks(tags.len().div_ceil(WRITERS).max(1));
+        let writers: Vec<_> =
+            parts.map(|tags| scope.spawn(move || tags.iter().try_for_each(one))).collect();
         writers.into_iter().try_for_each(|writer| match writer.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -106,8 +110,15 @@ fn write(library: &Library, tags: &[Tag]) -> Result<(), Failure> {
     })
 }
 
+/// The one other member.
+pub(super) fn other_of(library: &Library) -> Result<DeviceId, Failure> {
+    let here = library.device_id();
+    let other = library.members()?.into_iter().find(|member| member.device != here);
+    Ok(other.ok_or_else(|| Failure::internal("two devices are members"))?.device)
+}
+
 /// Cuts the link, and waits until it is cut.
-fn part(library: &Library, other: DeviceId) -> Result<(), Failure> {
+pub(super) fn part(library: &Library, other: DeviceId) -> Result<(), Failure> {
     library.pause(Some(other))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -121,7 +132,7 @@ fn part(library: &Library, other: DeviceId) -> Result<(), Failure> {
 }
 
 /// Waits until both have everything.
-fn settle(library: &Library) -> Result<(), Failure> {
+pub(super) fn settle(library: &Library) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let peers = library.wait(PATIENCE, false)?;

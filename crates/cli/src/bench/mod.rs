@@ -2,21 +2,26 @@
 //! What each measures, and what bounds it, is told in `docs/performance.md`.
 
 mod backfill;
+mod bare;
 mod catch_up;
 mod commit;
 mod crowded;
 mod figure;
 mod gauge;
 mod history;
+mod idle;
 mod index;
 mod killed;
+mod large;
 mod merge;
+mod offline;
 mod peer;
 mod place;
 mod plain;
 mod propagation;
 mod rows;
 mod size;
+mod stream;
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -44,18 +49,20 @@ struct Benchmark {
     run: fn(&mut Bench) -> Result<Vec<Figure>, Failure>,
 }
 
-const ALL: [Benchmark; 6] = [
+const ALL: [Benchmark; 8] = [
     Benchmark { name: "commit", words: "one change, durable", run: commit::one },
     Benchmark { name: "bulk", words: "many rows, durable", run: commit::bulk },
     Benchmark { name: "index", words: "a folder, without hashing", run: index::run },
     Benchmark { name: "backfill", words: "a new device takes in entries", run: backfill::run },
     Benchmark { name: "propagation", words: "one change, seen elsewhere", run: propagation::run },
+    Benchmark { name: "stream", words: "commits, one by one, seen elsewhere", run: stream::run },
     Benchmark { name: "merge", words: "changes of another device", run: merge::run },
+    Benchmark { name: "offline", words: "edits of the same records, apart", run: offline::run },
 ];
 
 /// These take minutes and a gigabyte of disk, or give the same each time: they run only when they are
 /// named.
-const LARGE: [Benchmark; 5] = [
+const LARGE: [Benchmark; 7] = [
     Benchmark {
         name: "catch_up",
         words: "ten missed changes of a large library",
@@ -64,6 +71,8 @@ const LARGE: [Benchmark; 5] = [
     Benchmark { name: "crowded", words: "edits during a backfill of a million", run: crowded::run },
     Benchmark { name: "history", words: "a million edits within a bound", run: history::run },
     Benchmark { name: "killed", words: "a backfill with twenty kills", run: killed::run },
+    Benchmark { name: "large", words: "a library of a million entries", run: large::run },
+    Benchmark { name: "idle", words: "a daemon with ten devices, at rest", run: idle::run },
     Benchmark { name: "size", words: "room on the disk", run: size::run },
 ];
 

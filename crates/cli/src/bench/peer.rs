@@ -1,5 +1,5 @@
 //! The other side of [`super::propagation`]: a process that is connected, and tells when it can read
-//! what the other one wrote.
+//! what the other one wrote, and when a bare message has come.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -9,6 +9,7 @@ use driftless::rusqlite::{self, Connection, OptionalExtension as _};
 use driftless::{Error, Library, WriteTx};
 use serde_json::json;
 
+use super::bare;
 use super::gauge::clock;
 use super::rows;
 use crate::failure::{Exit, Failure};
@@ -18,8 +19,9 @@ use crate::places::Places;
 /// The hidden command that runs this.
 pub(super) const COMMAND: &str = "bench-peer";
 
-/// Stays until the standard input ends. Says which port echoes datagrams, and then for each change
-/// the newest tag's name, and when it was read.
+/// Stays until the standard input ends. Says which port echoes datagrams, and which takes bare messages;
+/// then for each change the newest tag's name, and when it was read, and for each message its number, and
+/// when it came.
 pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::io("listening for datagrams", &error);
     let library = Arc::new(places.open()?);
@@ -30,7 +32,13 @@ pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     std::thread::spawn(move || echo(&socket));
     let writing = library.clone();
     std::thread::spawn(move || follow_input(&writing));
-    say(&json!({"ready": true, "echo": port}))?;
+    let quic = bare::listen(|number, at| {
+        // Whoever listens misses the line, and says so.
+        if let Err(error) = say(&json!({"bare": number, "at": at})) {
+            tracing::debug!(?error, "nobody listens any more");
+        }
+    })?;
+    say(&json!({"ready": true, "echo": port, "quic": quic}))?;
     for change in changes.filter(|change| change.concerns("tag")) {
         tracing::debug!(?change);
         let newest = library.query(newest)?.map_err(Error::from)?;

@@ -22,6 +22,10 @@ const SAMPLES: usize = 5;
 pub(super) struct Bench {
     /// The folder that is to be indexed, if one is given.
     pub(super) path: Option<PathBuf>,
+    /// Whether all has to end soon.
+    pub(super) quick: bool,
+    /// How large a large library is, if somebody said so.
+    pub(super) rows: Option<u32>,
     printer: Printer,
     doing: String,
     until: Option<Instant>,
@@ -41,6 +45,8 @@ impl Bench {
         let slots = Arc::new(Mutex::new(Vec::new()));
         Ok(Self {
             path,
+            quick: args.quick,
+            rows: args.rows,
             printer,
             doing: String::new(),
             until: None,

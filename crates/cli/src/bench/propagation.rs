@@ -6,6 +6,7 @@ use std::time::Duration;
 use driftless::Library;
 use serde_json::Value;
 
+use super::bare::Fan;
 use super::figure::{Figure, at};
 use super::gauge::clock;
 use super::peer::COMMAND;
@@ -23,10 +24,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TICKET_MS: u64 = 600_000;
 
 /// A connected device.
-struct Peer {
+pub(super) struct Peer {
     echo: SocketAddr,
-    lines: Lines,
-    _device: Device,
+    /// Where it takes bare messages.
+    quic: u16,
+    pub(super) lines: Lines,
+    device: Device,
 }
 
 /// A commit here, seen by one device and by ten.
@@ -34,39 +37,54 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     let founder = bench.device()?;
     let library = founder.found()?;
     library.sync(loopback())?;
+    let mut fan = Fan::new(&bench.fresh())?;
     let mut peers = Vec::new();
     let mut count = 0;
     let mut figures = Vec::new();
-    let slowest = ("until the slowest of ten can read it", ECHO);
-    let most = ("the same, 95 of 100 commits", ECHO);
-    for (with, [name, most_name], words, most) in [
-        (
-            1,
-            ["propagation_1", "propagation_1_p95"],
-            ("until another device can read it", ECHO),
-            most,
-        ),
-        (10, ["propagation_10", "propagation_10_p95"], slowest, most),
+    for (with, names, words) in [
+        (1, ONE, "until another device can read it"),
+        (10, TEN, "until the slowest of ten can read it"),
     ] {
         while peers.len() < with {
             bench.tell(&format!("device {} of {with} joins", peers.len() + 1))?;
-            peers.push(join(bench, &library)?);
+            let peer = join(bench, &library)?;
+            let process = peer.device.process();
+            let process = process.ok_or_else(|| Failure::internal("a peer runs"))?;
+            fan.connect(process, peer.quic)?;
+            peers.push(peer);
         }
         // The first one finds caches cold.
-        measure(&library, &peers, &mut count)?;
+        measure(&library, &peers, &mut fan, &mut count)?;
         let samples = bench.sample(|_| {
             (0..COMMITS)
-                .map(|_| measure(&library, &peers, &mut count))
+                .map(|_| measure(&library, &peers, &mut fan, &mut count))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        let pairs: Vec<_> = samples.into_iter().flatten().collect();
-        figures.push(Figure::of((name, "ms"), words, &pairs));
-        figures.push(high(most_name, most, &pairs));
+        let all: Vec<Measured> = samples.into_iter().flatten().collect();
+        let echo: Vec<_> = all.iter().map(|one| (one.ours, one.echo)).collect();
+        let bare: Vec<_> = all.iter().map(|one| (one.ours, one.bare)).collect();
+        let most = "the same, 95 of 100 commits";
+        figures.push(Figure::of((names[0], "ms"), (words, ECHO), &echo));
+        figures.push(high(names[1], (most, ECHO), &echo));
+        figures.push(Figure::of((names[2], "ms"), (words, BARE), &bare));
+        figures.push(high(names[3], (most, BARE), &bare));
     }
     Ok(figures)
 }
 
+const ONE: [&str; 4] =
+    ["propagation_1", "propagation_1_p95", "propagation_1_bare", "propagation_1_bare_p95"];
+const TEN: [&str; 4] =
+    ["propagation_10", "propagation_10_p95", "propagation_10_bare", "propagation_10_bare_p95"];
 const ECHO: &str = "a datagram to each and back";
+const BARE: &str = "an fsync, then a bare QUIC message to each";
+
+/// Milliseconds of one commit, and of what it is set against.
+struct Measured {
+    ours: f64,
+    echo: f64,
+    bare: f64,
+}
 
 /// What 95 of 100 did not exceed.
 pub(super) fn high(
@@ -80,45 +98,67 @@ pub(super) fn high(
     Figure { samples: pairs.len(), ..Figure::of((name, "ms"), words, &[(value, limit)]) }
 }
 
-fn join(bench: &mut Bench, library: &Library) -> Result<Peer, Failure> {
+/// A new device whose process tells what it can read.
+pub(super) fn join(bench: &mut Bench, library: &Library) -> Result<Peer, Failure> {
     let device = bench.device()?;
     device.join(&library.invite(TICKET_MS)?.to_string())?;
     let (ready, lines) = device.start(&[COMMAND])?;
     let ready: Value = serde_json::from_str(&ready).map_err(|error| unexpected(&ready, &error))?;
-    let port = ready["echo"].as_u64().and_then(|port| u16::try_from(port).ok());
-    let port = port.ok_or_else(|| Failure::internal("a peer tells its port"))?;
-    Ok(Peer { echo: (Ipv4Addr::LOCALHOST, port).into(), lines, _device: device })
+    let port = |name: &str| {
+        let port = ready[name].as_u64().and_then(|port| u16::try_from(port).ok());
+        port.ok_or_else(|| Failure::internal("a peer tells its ports"))
+    };
+    let echo = (Ipv4Addr::LOCALHOST, port("echo")?).into();
+    Ok(Peer { echo, quic: port("quic")?, lines, device })
 }
 
 fn unexpected(line: &str, error: &serde_json::Error) -> Failure {
     Failure::internal(format!("a peer said {line:?}: {error}"))
 }
 
-/// One commit, and one echo: milliseconds until the last device has seen it, and answered.
-fn measure(library: &Library, peers: &[Peer], count: &mut usize) -> Result<(f64, f64), Failure> {
+/// One commit, one echo, and one bare message: milliseconds until the last device has seen it, answered,
+/// and got it.
+fn measure(
+    library: &Library,
+    peers: &[Peer],
+    fan: &mut Fan,
+    count: &mut usize,
+) -> Result<Measured, Failure> {
     *count += 1;
     let name = count.to_string();
     let tag = rows::tag(rows::id(*count), name.clone());
     std::thread::sleep(PAUSE);
     let begun = clock();
     library.write(move |tx| tx.insert(&tag))?;
-    let mut last = begun;
-    for peer in peers {
-        last = last.max(seen(&peer.lines, &name)?);
-    }
+    let ours = last(peers, |peer| seen(&peer.lines, &name))? - begun;
     std::thread::sleep(PAUSE);
-    Ok(((last - begun) * 1e3, echo(peers)? * 1e3))
+    let echo = echo(peers)?;
+    std::thread::sleep(PAUSE);
+    let begun = clock();
+    fan.send(*count as u64)?;
+    let bare = last(peers, |peer| told(&peer.lines, "bare", &Value::from(*count)))? - begun;
+    Ok(Measured { ours: ours * 1e3, echo: echo * 1e3, bare: bare * 1e3 })
+}
+
+/// When the last one was there.
+fn last(peers: &[Peer], at: impl Fn(&Peer) -> Result<f64, Failure>) -> Result<f64, Failure> {
+    peers.iter().try_fold(0.0, |last: f64, peer| Ok(last.max(at(peer)?)))
 }
 
 /// When a device could read the newest tag.
 pub(super) fn seen(lines: &Lines, name: &str) -> Result<f64, Failure> {
+    told(lines, "seen", &Value::from(name))
+}
+
+/// When a device told this.
+fn told(lines: &Lines, key: &str, value: &Value) -> Result<f64, Failure> {
     loop {
         let line = match lines.recv_timeout(PATIENCE) {
             Ok(line) => line.map_err(|error| Failure::io("listening to a peer", &error))?,
-            Err(_) => return Err(Failure::internal(format!("a peer does not see change {name}"))),
+            Err(_) => return Err(Failure::internal(format!("a peer does not tell {key} {value}"))),
         };
         let said: Value = serde_json::from_str(&line).map_err(|error| unexpected(&line, &error))?;
-        if said["seen"] == name {
+        if said[key] == *value {
             return said["at"].as_f64().ok_or_else(|| Failure::internal("a peer tells the time"));
         }
     }

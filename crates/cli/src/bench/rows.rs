@@ -2,7 +2,7 @@
 
 use driftless::core::id::time_ordered_id;
 use driftless::{Syncable, Uuid};
-use driftless_catalog::{Entry, EntryKind, Tag};
+use driftless_catalog::{Entry, EntryKind, Location, LocationState, Tag};
 
 use super::plain::PlainRow;
 
@@ -47,6 +47,26 @@ fn entry(n: usize, location: Uuid, parent: Uuid, folder: bool) -> Entry {
         inode: Some(1_000_000 + number),
         content: (!folder).then(|| hash.as_bytes().to_vec()),
         link_target: None,
+    }
+}
+
+/// The location that [`entries`] are in: a folder that is not there.
+pub(super) fn location() -> Location {
+    Location {
+        id: id(0),
+        volume: id(0),
+        path: "/a drive that is not there/pictures".to_owned(),
+        path_raw: None,
+        name: "pictures".to_owned(),
+        state: LocationState::Offline.as_str().to_owned(),
+        files: 0,
+        dirs: 0,
+        bytes: 0,
+        scanned_at: Some(TIME),
+        problems: 0,
+        gitignore: None,
+        skip_hidden: None,
+        no_hash: None,
     }
 }
 

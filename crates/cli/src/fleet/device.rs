@@ -87,6 +87,11 @@ impl Device {
         Ok(Library::create(&self.places.dir, &models(), "on one machine", &self.name)?)
     }
 
+    /// Opens this device's library in this process, while no daemon has it open.
+    pub(crate) fn open(&self) -> Result<Library, Failure> {
+        Ok(self.places.open()?)
+    }
+
     /// Joins the library of a ticket.
     pub(crate) fn join(&self, ticket: &str) -> Result<(), Failure> {
         let ticket = Ticket::parse(ticket)?;

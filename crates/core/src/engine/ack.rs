@@ -88,6 +88,16 @@ impl Engine {
         }
     }
 
+    /// Somebody wants digests to be compared. While anything is missing here they cannot be, and
+    /// whoever asked is told at once: nobody would answer.
+    pub(super) fn verify<S: Store>(&mut self, store: &S, id: DeviceId) {
+        if store.missing().is_empty() {
+            self.send_digests(store, id, true);
+        } else {
+            self.event(Event::NotComparable { peer: id });
+        }
+    }
+
     pub(super) fn send_digests<S: Store>(&mut self, store: &S, id: DeviceId, ask: bool) {
         if self.is_ready(&id) && store.missing().is_empty() {
             let report = DigestReport {

@@ -304,7 +304,7 @@ impl Engine {
             }
             Input::Tick => self.on_tick(store, now)?,
             Input::Probe(token) => self.send(self.ready_peers(), Message::Ping { token }),
-            Input::Verify(peer) => self.send_digests(store, peer, true),
+            Input::Verify(peer) => self.verify(store, peer),
         }
         Ok(())
     }

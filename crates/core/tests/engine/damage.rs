@@ -178,6 +178,18 @@ fn nothing_that_is_missing_is_served_or_vouched_for() {
 }
 
 #[test]
+fn whoever_wants_to_compare_while_something_is_missing_is_told_at_once() {
+    let mut table = some(2);
+    prune(&mut table);
+    damage(&mut table, 1, &["a0"], &[]);
+    table.take(|_| true);
+    table.nodes[1].events.clear();
+    table.give(1, vec![Input::Verify(device(0))]);
+    assert_eq!(table.nodes[1].events, [Event::NotComparable { peer: device(0) }]);
+    assert_eq!(table.names(1, 0), [""; 0], "nothing is asked that cannot be compared");
+}
+
+#[test]
 fn a_missing_record_cannot_be_written() {
     let mut table = some(2);
     prune(&mut table);
