@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use driftless::{Error, Library, Setting};
-use driftless_catalog::Tag;
+use driftless_catalog::{Tag, models};
 
 use super::figure::Figure;
 use super::place::Bench;
@@ -52,8 +52,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
 
 fn grow(bench: &mut Bench, edits: usize, bound: u32) -> Result<Edited, Failure> {
     let dir = bench.fresh();
-    let library = Library::create(&dir, &driftless_catalog::models(), "bench", "here")?;
+    let library = Library::create(&dir, &models(), "bench", "here")?;
     library.set_setting(Setting::HistoryMib, &bound.to_string())?;
+    library.close();
+    // A library that is open looks at it once an hour.
+    let library = Library::open(&dir, &models())?;
     let tags: Vec<Tag> = (0..TAGS).map(|n| rows::tag(rows::id(n), format!("tag {n}"))).collect();
     library.write(move |tx| tags.iter().try_for_each(|tag| tx.insert(tag)))?;
     let mut peak = 0.0f64;
