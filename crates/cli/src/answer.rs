@@ -80,7 +80,7 @@ pub(crate) enum Answer {
     /// Something was taken back, or would be.
     Undone(Box<UndoReport>),
     /// Where the page is.
-    Dashboard(DashboardReport),
+    Api(ApiReport),
     /// Where something is, and why it is not everywhere.
     Why(Box<WhyReport>),
 }
@@ -114,7 +114,7 @@ impl Answer {
             Self::Backup(it) => serde_json::to_value(it),
             Self::Restored(it) => serde_json::to_value(it),
             Self::Undone(it) => serde_json::to_value(it),
-            Self::Dashboard(it) => serde_json::to_value(it),
+            Self::Api(it) => serde_json::to_value(it),
             Self::Why(it) => serde_json::to_value(it),
         }
     }
@@ -183,9 +183,9 @@ pub(crate) struct Identified {
     pub(crate) id: String,
 }
 
-/// Where the daemon's page is.
+/// Where the daemon answers HTTP.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub(crate) struct DashboardReport {
+pub(crate) struct ApiReport {
     /// The address with the token, for a browser.
     pub(crate) url: String,
     /// The address alone.

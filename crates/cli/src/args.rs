@@ -181,8 +181,8 @@ pub(crate) enum LibraryCommand {
         #[arg(value_name = "FILE", value_parser = FileArg::parser())]
         file: FileArg,
     },
-    /// Tell the address of the daemon's page, with the token that opens it
-    Dashboard,
+    /// Tell where the daemon answers HTTP, with the token that opens it
+    Api,
     /// Show or change settings of this device
     Config {
         #[command(subcommand)]
@@ -235,7 +235,7 @@ pub(crate) struct UpArgs {
     /// Where to listen for other devices, such as 0.0.0.0:7700; port 0 picks one
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Where to listen for the dashboard and the API, on this machine alone, such as 127.0.0.1:7701;
+    /// Where to listen for HTTP, on this machine alone, such as 127.0.0.1:7701;
     /// port 0 picks one that is free [default: 127.0.0.1, at the port of the last time]
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,

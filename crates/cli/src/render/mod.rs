@@ -74,7 +74,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Undone(report) => history::undone(report),
         Answer::Why(report) => why::why(report),
         Answer::Noted(report) => reports::noted(report),
-        Answer::Dashboard(report) => format!("{}\n", report.url),
+        Answer::Api(report) => format!("{}\n", report.url),
     }
 }
 

@@ -125,12 +125,12 @@ impl Refusal {
             Self::ForeignOrigin => reply::with_status(
                 StatusCode::FORBIDDEN,
                 &refused("foreign_origin", "a page of another site asks for this")
-                    .next("driftless dashboard"),
+                    .next("driftless api"),
             ),
             Self::NoOrigin => reply::with_status(
                 StatusCode::FORBIDDEN,
                 &refused("foreign_origin", "a change is asked for by nobody knows which page")
-                    .next("driftless dashboard, or send the token with the request"),
+                    .next("driftless api, or send the token with the request"),
             ),
             Self::NoToken => no_token(),
         }
@@ -140,7 +140,7 @@ impl Refusal {
 /// Nobody is let in without the token.
 pub(super) fn no_token() -> Response<Body> {
     let failure = Failure::refused("no_token", "this needs the daemon's token")
-        .next("driftless dashboard tells the address with its token");
+        .next("driftless api tells the address with its token");
     let mut response = reply::with_status(StatusCode::UNAUTHORIZED, &failure);
     let scheme = axum::http::HeaderValue::from_static("Bearer realm=\"driftless\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -14,7 +14,7 @@ const FILE: &str = "http.token";
 /// Bytes of chance in a token; it is written in hexadecimal digits.
 const BYTES: usize = 32;
 /// What the browser's cookie is made for.
-const COOKIE: &str = "driftless 2026-11-23 cookie of the dashboard";
+const COOKIE: &str = "driftless 2026-11-23 cookie of the API";
 
 /// A secret that the program and its user know.
 #[derive(Clone)]
