@@ -132,7 +132,7 @@ impl Engine {
         }
         let dot = set.dot();
         for change in &changes {
-            self.changed[0].insert(change.model);
+            self.count(false, change.model, 1);
             if store.missing().has_record(change.model, &change.key) {
                 // It is in the log, from which it is merged when the record is back (`recall`).
                 continue;

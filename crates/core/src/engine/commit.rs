@@ -38,7 +38,7 @@ pub struct LocalTx {
     touched: BTreeMap<(ModelId, RecordKey), Touched>,
     owned: OwnedHead,
     owned_rows: u64,
-    models: std::collections::BTreeSet<ModelId>,
+    models: BTreeMap<ModelId, u64>,
     group: Option<Dot>,
 }
 
@@ -122,7 +122,9 @@ impl Engine {
             let origin = Origin::owned(self.identity.device, tx.owned.life.epoch);
             committed.owned = Some(Dot::new(origin, tx.owned.seq));
         }
-        self.changed[1].extend(tx.models);
+        for (model, changes) in tx.models {
+            self.count(true, model, changes);
+        }
         Ok(committed)
     }
 }
@@ -321,7 +323,7 @@ impl LocalTx {
 
     fn note_owned(&mut self, id: ModelId) {
         self.owned_rows += 1;
-        self.models.insert(id);
+        *self.models.entry(id).or_default() += 1;
     }
 
     fn touch<S: Store>(
@@ -331,7 +333,7 @@ impl LocalTx {
         key: &RecordKey,
     ) -> Result<&mut Touched, S> {
         let place = (id, key.clone());
-        self.models.insert(id);
+        *self.models.entry(id).or_default() += 1;
         if !self.touched.contains_key(&place) {
             let base = seen(store, id, key)?;
             let fresh = Touched { base, created: false, ended: false, writes: BTreeMap::new() };

@@ -46,7 +46,7 @@ mod session;
 mod twins;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -169,6 +169,15 @@ pub struct Lag {
     pub ahead: u64,
 }
 
+/// How much was changed, by model. It counts and decides nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Changes that this device wrote.
+    pub committed: BTreeMap<ModelId, u64>,
+    /// Changes that others wrote; of rows that a device owns, the pages that they came in.
+    pub applied: BTreeMap<ModelId, u64>,
+}
+
 /// One replica's protocol state. See the [module](self).
 pub struct Engine {
     identity: Identity,
@@ -208,8 +217,10 @@ pub struct Engine {
     /// When the last batch ended; what was due by then has been acted upon.
     flushed_at: u64,
     certificates: Vec<Bytes>,
-    /// Models that changed in this batch, by remote hands and by ours.
-    changed: [BTreeSet<ModelId>; 2],
+    /// How many changes of which models there were in this batch, by remote hands and by ours.
+    changed: [BTreeMap<ModelId, u64>; 2],
+    /// The same of all batches since the start.
+    tally: Tally,
     effects: Vec<Effect>,
     next_id: u64,
     random: u64,
@@ -253,6 +264,7 @@ impl Engine {
             flushed_at: 0,
             certificates: Vec::new(),
             changed: Default::default(),
+            tally: Tally::default(),
             effects: Vec::new(),
             next_id: 1,
             random: seed,
@@ -325,10 +337,23 @@ impl Engine {
         for (models, local) in std::mem::take(&mut self.changed).into_iter().zip([false, true]) {
             if !models.is_empty() {
                 self.prune_soon(now);
-                self.event(Event::Changed { models, local });
+                let tally = if local { &mut self.tally.committed } else { &mut self.tally.applied };
+                for (model, changes) in &models {
+                    *tally.entry(*model).or_default() += changes;
+                }
+                self.event(Event::Changed { models: models.into_keys().collect(), local });
             }
         }
         Ok(std::mem::take(&mut self.effects))
+    }
+
+    /// What was changed since the start.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn count(&mut self, local: bool, model: ModelId, changes: u64) {
+        *self.changed[usize::from(local)].entry(model).or_default() += changes;
     }
 
     /// The transaction was rolled back: forgets what was derived from it. Peers must be met anew

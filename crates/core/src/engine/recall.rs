@@ -308,7 +308,7 @@ impl Engine {
             if store.missing().has_record(model, &key) {
                 self.mirror_before(store, model, &key, &Record::default())?;
                 store.mend_record(model, &key, &record)?;
-                self.changed[0].insert(model);
+                self.count(false, model, 1);
             }
         }
         Ok(())
@@ -340,7 +340,7 @@ impl Engine {
             let Some(noted) = noted.copied() else { continue };
             if is_ours(row, as_of.seq, ours.seq, noted) {
                 store.mend_row(&device, row)?;
-                self.changed[0].insert(row.model);
+                self.count(false, row.model, 1);
                 mended += 1;
             } else if let Some(peer) = self.peers.get_mut(&id) {
                 peer.lacks.insert((device, place));

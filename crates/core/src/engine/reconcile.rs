@@ -326,7 +326,7 @@ impl Engine {
                     let by = lost.version.dot;
                     store.keep_lost(model, &key, &[lost], by)?;
                 }
-                self.changed[0].insert(model);
+                self.count(false, model, 1);
             }
         }
     }

@@ -176,7 +176,9 @@ impl Engine {
             self.on_misfit(store, id, &lane, &page, now);
             return Ok(());
         };
-        self.changed[0].extend(page_models(&page));
+        for model in page_models(&page) {
+            self.count(false, model, 1);
+        }
         let exact = session.cursor >= Cursor::after(session.target);
         take_page(store, &lane, &page, session, exact)?;
         if exact {

@@ -34,6 +34,7 @@ use crate::events::Change;
 use crate::guard::{self, Guard};
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
+use crate::metrics::Counters;
 use crate::neighbourhood::Neighbourhood;
 use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
@@ -128,6 +129,8 @@ pub(crate) struct Writer {
     pub(crate) watchman: Watchman,
     /// What was told the event log.
     pub(crate) told: Told,
+    /// For monitoring.
+    pub(crate) counters: Counters,
 }
 
 /// What is known of a peer's latest connection, and of those before it.
@@ -204,6 +207,7 @@ impl Writer {
             twins: BTreeMap::new(),
             watchman: Watchman::new(),
             told,
+            counters: Counters::default(),
         };
         writer.offer_certificates();
         writer.refresh_members();
@@ -371,6 +375,7 @@ impl Writer {
         }
         let ended = self.end_transaction(time::now()).and_then(|effects| self.show(effects));
         self.permits.clear();
+        self.note_batch(ended.is_ok(), relaxed, started.elapsed());
         for reply in replies {
             reply(ended.as_ref().map(|_| ()).map_err(Arc::clone));
         }
@@ -386,6 +391,17 @@ impl Writer {
             }
             None => true,
         }
+    }
+
+    /// Counts a batch that has ended.
+    fn note_batch(&mut self, well: bool, relaxed: bool, took: Duration) {
+        if !well {
+            return self.counters.lost();
+        }
+        self.counters.batch(!relaxed, took);
+        let meetings = &self.meetings;
+        let clock = |device: &DeviceId| meetings.get(device)?.clock_offset_ms;
+        self.counters.visible(time::wall_ms(), |device| clock(device).unwrap_or(0));
     }
 
     fn end_transaction(&mut self, now: Now) -> Result<Vec<Effect>, Arc<StoreError>> {
@@ -534,6 +550,7 @@ impl Writer {
             _ => tracing::debug!(?event),
         }
         self.tell_log(&event);
+        self.counters.event(&event, time::now().steady_ms);
         for watch in &mut self.watches {
             watch.on_event(&event, &self.engine);
         }
@@ -586,10 +603,21 @@ impl Writer {
             let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             self.look_due = Some(now.saturating_add(ms.max(LOOK_EVERY_MS)));
         }
+        self.counters.phase(&standing.phase);
+        self.note_lags(now);
         if self.told_standing.replace(standing) != Some(standing) {
             // Nobody listening is no failure.
             drop(self.standings.send(standing));
             drop(self.pulse.send(()));
+        }
+    }
+
+    /// Notes which members lack something.
+    fn note_lags(&mut self, now: u64) {
+        let here = self.store.identity().device;
+        for certificate in self.roster.certificates().filter(|it| it.device != here) {
+            let lag = self.engine.lag(&self.store, &certificate.device);
+            self.counters.behind(certificate.device, lag.behind > 0, now);
         }
     }
 

@@ -33,6 +33,7 @@ impl Writer {
                 tracing::info!(%peer, route, "connected");
                 self.remember_where(peer, address);
                 self.connections_changed = true;
+                self.counters.peers.entry(peer).or_default().connections += 1;
                 let meeting = self.meetings.entry(peer).or_default();
                 meeting.conn = Some(conn);
                 meeting.last_seen_ms = Some(time::wall_ms());
@@ -90,6 +91,8 @@ impl Writer {
                     self.meetings.entry(peer).or_default().refusal = Some((*refusal, false));
                     self.tell_refusal(&peer, *refusal, false, text);
                 }
+                self.counters.message("received", &envelope.message, frame.len(), 1);
+                self.counters.arrived(peer, &envelope.message);
                 return self.take(Input::Message(peer, envelope.message), now);
             }
             Err(error) => unreadable(frame, &error),
@@ -129,6 +132,7 @@ impl Writer {
                 return;
             }
         };
+        self.counters.message("sent", message, frame.len(), to.len());
         let class = if message.is_bulk() { Class::Bulk } else { Class::Live };
         for peer in to {
             match net.send(peer, class, frame.clone()) {

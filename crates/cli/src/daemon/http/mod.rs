@@ -41,6 +41,9 @@ use params::{Operation, Said};
 use routes::Verb;
 use token::Token;
 
+/// Where the metrics are.
+const METRICS: &str = "/metrics";
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The largest body.
 const MAX_BODY: usize = 8 << 20;
 /// How long a body may take to come.
@@ -143,6 +146,7 @@ fn app(site: Arc<Site>) -> Router {
         .route(guard::HEALTH, get(health))
         .route("/", get(page))
         .route(openapi::PATH, get(description))
+        .route(METRICS, get(metrics))
         .route(
             "/api/v1/events",
             get(|State(site): State<Arc<Site>>| async move { site.events.open() }),
@@ -179,6 +183,17 @@ async fn page(State(site): State<Arc<Site>>, request: Request<Body>) -> Response
 async fn description(State(site): State<Arc<Site>>) -> Response<Body> {
     let whole = site.openapi.get_or_init(|| openapi::whole(&site.operations).to_string().into());
     reply::bytes(reply::JSON, whole.clone())
+}
+
+/// Numbers for Prometheus.
+async fn metrics(State(site): State<Arc<Site>>) -> Response<Body> {
+    let background = site.background.clone();
+    let asked = tokio::task::spawn_blocking(move || background.library().metrics()).await;
+    match asked {
+        Ok(Ok(metrics)) => reply::bytes(METRICS_TYPE, driftless::prometheus(&metrics)),
+        Ok(Err(error)) => reply::failed(&error.into()),
+        Err(error) => reply::failed(&Failure::internal(error.to_string())),
+    }
 }
 
 async fn wrong_method(request: Request<Body>) -> Response<Body> {

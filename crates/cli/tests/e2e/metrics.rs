@@ -1,0 +1,134 @@
+//! The metrics: that a reader of Prometheus' format can read them, that they tell what happened, and that
+//! the dashboards and alerts in `ops/` name none that does not exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::common::{World, until};
+use crate::web::Web;
+
+/// Samples by name and labels, as they are written.
+type Samples = BTreeMap<(String, String), f64>;
+
+/// Reads the text format, and is strict: every sample belongs to a metric that was announced just
+/// before, no sample is there twice, names and types are by the conventions.
+fn parsed(text: &str) -> (BTreeMap<String, String>, Samples) {
+    let (mut types, mut samples, mut current) = (BTreeMap::new(), Samples::new(), String::new());
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').unwrap();
+            assert!(words.ends_with('.'), "{line}");
+            current = name.to_owned();
+        } else if let Some(ty) = line.strip_prefix("# TYPE ") {
+            let (name, ty) = ty.split_once(' ').unwrap();
+            assert_eq!(name, current, "its help comes first");
+            assert_eq!(ty == "counter", name.ends_with("_total"), "{line}");
+            let before = types.insert(name.to_owned(), ty.to_owned());
+            assert!(before.is_none(), "{name} is there twice");
+        } else {
+            let (key, value) = sample(line, &current, &types[&current]);
+            assert!(samples.insert(key, value).is_none(), "{line} is there twice");
+        }
+    }
+    (types, samples)
+}
+
+fn sample(line: &str, metric: &str, ty: &str) -> ((String, String), f64) {
+    let (series, value) = line.rsplit_once(' ').unwrap();
+    let (name, labels) = match series.split_once('{') {
+        Some((name, labels)) => (name, labels.strip_suffix('}').unwrap()),
+        None => (series, ""),
+    };
+    let fits = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
+    assert!(name.starts_with("driftless_") && name.chars().all(fits), "{line}");
+    let ends = if ty == "histogram" { &["_bucket", "_sum", "_count"][..] } else { &[""] };
+    assert!(ends.iter().any(|end| name == format!("{metric}{end}")), "{line} under {metric}");
+    let value: f64 = value.parse().unwrap();
+    assert!(value.is_finite(), "{line}");
+    ((name.to_owned(), labels.to_owned()), value)
+}
+
+fn sum(samples: &Samples, name: &str, label: &str) -> f64 {
+    let fits = |(key, _): &(&(String, String), &f64)| key.0 == name && key.1.contains(label);
+    samples.iter().filter(fits).map(|(_, value)| value).sum()
+}
+
+/// Buckets only grow, and the last is the count.
+fn check_histogram(samples: &Samples, name: &str) {
+    let bucket = format!("{name}_bucket");
+    let bound = |labels: &str| match labels.split('"').nth(1).unwrap() {
+        "+Inf" => f64::INFINITY,
+        bound => bound.parse::<f64>().unwrap(),
+    };
+    let mut buckets: Vec<(f64, f64)> = samples
+        .iter()
+        .filter(|((name, _), _)| *name == bucket)
+        .map(|((_, labels), value)| (bound(labels), *value))
+        .collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    assert!(buckets.windows(2).all(|two| two[0].1 <= two[1].1), "{name}: {buckets:?}");
+    assert_eq!(buckets.last().unwrap().1, sum(samples, &format!("{name}_count"), ""), "{name}");
+}
+
+/// Names that begin as all of ours do.
+fn named(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    parts.filter(|part| part.starts_with("driftless_")).map(str::to_owned).collect()
+}
+
+fn check_ops(samples: &Samples) {
+    let exported: BTreeSet<String> = samples.keys().map(|(name, _)| name.clone()).collect();
+    let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ops");
+    for file in ["grafana.json", "alerts.yml"] {
+        let text = std::fs::read_to_string(ops.join(file)).unwrap();
+        let used = named(&text);
+        assert!(used.len() >= 8, "{file}: {used:?}");
+        let unknown: Vec<&String> = used.difference(&exported).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}, which are not exported");
+    }
+}
+
+#[test]
+fn metrics_tell_what_happened_and_the_dashboards_know_their_names() {
+    let world = World::new();
+    let one = world.founder("one");
+    let two = world.joiner("two", &one);
+    one.sync();
+    for number in 0..10 {
+        one.ok(&["tag", "create", &format!("tag {number}")]);
+    }
+    two.ok(&["tag", "create", "from two"]);
+    one.sync();
+    let web = Web::of(&one);
+    let (types, samples) = until("everything is acknowledged and seen", || {
+        let (types, samples) = parsed(&web.get("/metrics").text());
+        let seen = sum(&samples, "driftless_propagation_seconds_count", "") > 0.0;
+        let behind = sum(&samples, "driftless_peer_behind_changes", "");
+        (seen && behind == 0.0).then_some((types, samples))
+    });
+    let of = |name: &str, label: &str| sum(&samples, name, label);
+    assert_eq!(of("driftless_changes_committed_total", "model=\"tag\""), 10.0);
+    assert_eq!(of("driftless_changes_applied_total", "model=\"tag\""), 1.0);
+    let tags = u32::try_from(one.count("tag")).unwrap();
+    assert_eq!(of("driftless_records", "model=\"tag\""), f64::from(tags));
+    assert_eq!(of("driftless_phase", ""), 1.0);
+    assert_eq!(of("driftless_phase", "phase=\"ready\""), 1.0);
+    assert_eq!(of("driftless_peer_online", "name=\"two\""), 1.0);
+    assert_eq!(of("driftless_peer_lag_seconds", ""), 0.0);
+    assert!(of("driftless_commit_seconds_count", "") >= 10.0);
+    assert!(of("driftless_apply_seconds_count", "") >= 1.0);
+    assert!(of("driftless_change_sets_total", "direction=\"sent\"") >= 10.0);
+    assert!(of("driftless_message_bytes_total", "direction=\"received\"") > 0.0);
+    for (name, _) in types.iter().filter(|(_, ty)| *ty == "histogram") {
+        check_histogram(&samples, name);
+    }
+    check_ops(&samples);
+
+    one.ok(&["peers", "pause"]);
+    one.ok(&["tag", "create", "while away"]);
+    until("the lag grows", || {
+        let (_, samples) = parsed(&web.get("/metrics").text());
+        let lags = sum(&samples, "driftless_peer_lag_seconds", "") > 0.0;
+        (lags && sum(&samples, "driftless_peer_behind_changes", "") == 1.0).then_some(())
+    });
+}
