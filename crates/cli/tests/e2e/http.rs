@@ -335,7 +335,7 @@ fn every_answer_is_described() {
     let backup = world.path().join("backup.db");
     call("/api/v1/backup", Some(json!({"file": backup.to_str().unwrap()})));
     call("/api/v1/devices/evict", Some(json!({"device": "second"})));
-    for path in ["/healthz", "/api/openapi.json"] {
+    for path in ["/healthz", "/metrics", "/api/openapi.json"] {
         call(path, None);
     }
     let described: BTreeSet<String> =

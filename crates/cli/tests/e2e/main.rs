@@ -21,6 +21,7 @@ mod locations;
 mod long_away;
 mod meetings;
 mod merging;
+mod metrics;
 mod restored;
 mod said;
 mod size;

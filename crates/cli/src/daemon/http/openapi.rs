@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::params::{Kind, Operation, Param};
 use super::routes::{DOWN, Shape, Verb};
-use super::{events, reply, run};
+use super::{METRICS, METRICS_TYPE, events, reply, run};
 use crate::answer::{PhaseProgress, StatusReport, StoppedReport};
 use crate::daemon::http::guard::HEALTH;
 
@@ -221,6 +221,17 @@ fn fixed(schemas: &mut SchemaGenerator) -> Map<String, Value> {
         "summary": "This description",
         "responses": responses(one("It", reply::JSON, json!({"type": "object"})), &["401", "403", "405"]),
     }}));
+    paths.insert(
+        METRICS.to_owned(),
+        json!({"get": {
+            "operationId": "metrics",
+            "summary": "Numbers for Prometheus, in its text format",
+            "responses": responses(
+                one("Metrics", METRICS_TYPE, json!({"type": "string"})),
+                &["401", "403", "405", "500"],
+            ),
+        }}),
+    );
     let mut streams =
         responses(one("Events", events::TYPE, json!({"type": "string"})), &["401", "403", "405"]);
     streams["429"] = one(
