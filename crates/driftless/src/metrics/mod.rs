@@ -10,6 +10,18 @@ use crate::error::Error;
 use crate::library::Library;
 
 /// What a metric is.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::MetricKind;
+///
+/// let metrics = library.metrics()?;
+/// let counters = metrics.iter().filter(|metric| metric.kind == MetricKind::Counter);
+/// assert!(counters.into_iter().all(|metric| metric.name.ends_with("_total")));
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricKind {
     /// A count that only grows, since the library was opened.
@@ -21,6 +33,19 @@ pub enum MetricKind {
 }
 
 /// A value of a metric.
+///
+/// ```
+/// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
+/// # use home::*;
+/// # let library = home()?;
+/// use driftless::MetricSample;
+///
+/// let metrics = library.metrics()?;
+/// let phase = metrics.iter().find(|metric| metric.name == "driftless_phase").unwrap();
+/// let now: &MetricSample = phase.samples.iter().find(|sample| sample.value == 1.0).unwrap();
+/// assert_eq!(now.labels, [("phase", "ready".to_owned())]);
+/// # Ok::<(), driftless::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct MetricSample {
     /// The metric's name; of a histogram with `_bucket`, `_sum` or `_count`.
