@@ -13,6 +13,8 @@ use crate::world::{Counts, Event, World};
 
 /// Within what virtual time everything must be everywhere.
 const CONVERGES_MS: u64 = 300_000;
+/// How long it takes at most until a peer that was silent is asked for history again, in patiences.
+const PATIENCES: u64 = 14;
 /// How long silence is watched, in refreshes.
 const REFRESHES: u64 = 4;
 
@@ -150,8 +152,11 @@ impl World {
         let refreshes = configs.map(|config| config.refresh_ms);
         let (shortest, longest) =
             refreshes.fold((u64::MAX, 0), |(low, high), ms| (low.min(ms), high.max(ms)));
-        // Digests are compared, and what was lost is told again.
-        self.run_until(self.now + longest + 10_000)?;
+        let patience = self.plan.members.iter().map(|member| member.config.patience_ms).max();
+        // Digests are compared, what was lost is told again, and history is asked for again of whoever
+        // did not answer before.
+        let settled = longest + 10_000 + PATIENCES * patience.unwrap_or(0);
+        self.run_until(self.now + settled)?;
         let before = self.counts.clone();
         let watched = longest * REFRESHES;
         self.run_until(self.now + watched)?;

@@ -105,7 +105,7 @@ fn nor_among_more_replicas() {
 /// Seeds that found something, under the plans of their day.
 #[test]
 fn seeds_that_broke_a_promise_hold_now() {
-    for seed in [0, 5, 210, 380, 651, 775, 912, 1595, 5963] {
+    for seed in [0, 5, 210, 380, 651, 775, 912, 1595, 5005, 5963] {
         assert_eq!(
             run(Plan::random(seed, &Setup::default()), false).violation,
             None,
