@@ -1,0 +1,153 @@
+//! What the writer does by itself: at leisure, or because its time has come.
+
+use std::time::{Duration, Instant};
+
+use driftless_net::Cut;
+
+use super::{HISTORY_EVERY, PAUSE_AFTER_FAILURE, Writer};
+use crate::pace::{LOOK_EVERY_MS, Standing};
+use crate::time;
+
+/// How long events may wait for something to be written with.
+const EVENT_DELAY: Duration = Duration::from_secs(1);
+/// Change sets that may wait for the peer log before it is written though there is work to do.
+const MAX_UNLOGGED: u64 = 1_000;
+
+impl Writer {
+    /// Whether there is something to do at leisure, and leisure.
+    pub(super) fn may_sweep(&self) -> bool {
+        self.has_leisure() && self.store.is_unswept() && self.patience() != Some(Duration::ZERO)
+    }
+
+    /// Whether work at leisure has not failed a moment ago.
+    pub(super) fn has_leisure(&self) -> bool {
+        self.sweep_after.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Moves the write-ahead log before a transaction has to wait for it.
+    pub(super) fn move_log(&mut self) {
+        if let Err(error) = self.store.move_log() {
+            tracing::warn!(%error, "the write-ahead log cannot be moved yet; it only takes room");
+            self.sweep_after = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
+    }
+
+    /// Does a slice of what can be done at leisure. Whether there is more to do now.
+    pub(crate) fn sweep(&mut self) -> bool {
+        self.store.sweep().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is forgotten cannot be removed yet; it only takes room");
+            self.sweep_after = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+            false
+        })
+    }
+
+    /// Gets ready to give all free room back. What waits to be written to the peer log is room as well.
+    pub(crate) fn make_room(&mut self) {
+        self.sweep_after = None;
+        self.log_due = None;
+        let moved = self.store.flush_log().and_then(|()| self.store.begin());
+        if let Err(error) = moved.and_then(|()| self.store.commit()) {
+            tracing::warn!(%error, "the peer log cannot be written yet; it only takes room");
+        }
+        self.store.give_all_back();
+    }
+
+    pub(super) fn poll_watches(&mut self) {
+        let mut watches = std::mem::take(&mut self.watches);
+        watches.retain_mut(|watch| !watch.poll(self));
+        self.watches.append(&mut watches);
+    }
+
+    /// Whoever waits for members that are no neighbours has them dialled.
+    pub(super) fn tend_links(&mut self) {
+        let now = time::now().steady_ms;
+        let wanted = self.watches.iter().flat_map(|watch| watch.awaited());
+        let guests = wanted.filter(|device| {
+            self.neighbourhood.guests().contains(device)
+                || !self.neighbourhood.is_neighbour(device) && !self.is_reachable(device)
+        });
+        let guests = guests.collect();
+        let changed = *self.neighbourhood.guests() != guests;
+        for gone in self.neighbourhood.set_guests(guests) {
+            if !self.neighbourhood.is_neighbour(&gone) {
+                let cut = Cut::Other;
+                self.disconnect(&gone, cut, "it is no neighbour, and nobody waits for it any more");
+            }
+        }
+        if changed || self.neighbourhood.deadline().is_some_and(|at| at <= now) {
+            self.refresh_routes();
+        }
+    }
+
+    /// The phase, and how fast it gets on.
+    pub(crate) fn standing(&mut self) -> Standing {
+        let phase = self.engine.phase(&self.store);
+        let here = self.engine.state(&self.store);
+        self.pace.note(phase, &here, time::now().steady_ms)
+    }
+
+    /// Looks at the phase a while after something has happened.
+    pub(super) fn look_if_due(&mut self) {
+        let now = time::now().steady_ms;
+        if self.look_due.is_none_or(|at| at > now) {
+            return;
+        }
+        self.look_due = None;
+        let standing = self.standing();
+        self.tell_phase(&standing);
+        if let Some(wait) = self.tell_counts() {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.look_due = Some(now.saturating_add(ms.max(LOOK_EVERY_MS)));
+        }
+        self.counters.phase(&standing.phase);
+        self.note_lags(now);
+        if self.told_standing.replace(standing) != Some(standing) {
+            // Nobody listening is no failure.
+            drop(self.standings.send(standing));
+            drop(self.pulse.send(()));
+        }
+    }
+
+    /// Notes which members lack something.
+    fn note_lags(&mut self, now: u64) {
+        let here = self.store.identity().device;
+        for certificate in self.roster.certificates().filter(|it| it.device != here) {
+            let lag = self.engine.lag(&self.store, &certificate.device);
+            self.counters.behind(certificate.device, lag.behind > 0, now);
+        }
+    }
+
+    pub(super) fn flush_log_if_due(&mut self) {
+        let due = self.log_due.is_some_and(|at| at <= Instant::now());
+        if !due && self.store.unflushed() < MAX_UNLOGGED {
+            return;
+        }
+        self.log_due = None;
+        if let Err(error) = self.store.flush_log() {
+            tracing::warn!(%error, "the peer log cannot be written; library.db keeps what it lacks");
+            self.log_due = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        }
+    }
+
+    /// Events are written a while after they happened, if not with something else before.
+    pub(crate) fn log_soon(&mut self) {
+        self.log_due.get_or_insert_with(|| Instant::now() + EVENT_DELAY);
+    }
+
+    /// Change sets grow too old by themselves; a history that has grown too large makes room though
+    /// there is work to do.
+    pub(super) fn look_at_history_if_due(&mut self) {
+        self.store.tell_time(time::wall_ms());
+        let mut looked = Ok(());
+        if self.history_due <= Instant::now() {
+            self.history_due = Instant::now() + HISTORY_EVERY;
+            looked = crate::settings::history(&self.store)
+                .and_then(|limits| Ok(self.store.limit_history(limits, time::wall_ms())?));
+        } else if self.store.is_history_crowded() && !self.may_sweep() {
+            looked = self.store.sweep().map(|_| ()).map_err(Into::into);
+        }
+        if let Err(error) = looked {
+            tracing::warn!(%error, "old history cannot be removed yet; it only takes room");
+        }
+    }
+}
