@@ -12,7 +12,7 @@ use super::place::Bench;
 use super::plain::{Plain, PlainRow};
 use super::rows;
 use crate::failure::{Exit, Failure};
-use crate::fleet::loopback;
+use crate::fleet::{Device, loopback};
 
 /// Change sets in a measurement, each of one change; half of them make a tag, half change one.
 const CHANGES: usize = 10_000;
@@ -34,11 +34,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     let founder = bench.device()?;
     let library = founder.found()?;
     library.sync(loopback())?;
-    let peer = bench.device()?;
-    peer.join(&library.invite(TICKET_MS)?.to_string())?;
-    peer.up()?;
-    let other = other_of(&library)?;
-    settle(&library)?;
+    let (peer, other) = joined(bench, &library)?;
     let process = || peer.process().and_then(Process::of).map(|process| process.cpu);
     let mut made = 0;
     let samples = bench.sample(|bench| {
@@ -110,8 +106,17 @@ pub(super) fn in_turns(
     })
 }
 
+/// A second device that has everything, and its id.
+pub(super) fn joined(bench: &mut Bench, library: &Library) -> Result<(Device, DeviceId), Failure> {
+    let peer = bench.device()?;
+    peer.join(&library.invite(TICKET_MS)?.to_string())?;
+    peer.up()?;
+    settle(library)?;
+    Ok((peer, other_of(library)?))
+}
+
 /// The one other member.
-pub(super) fn other_of(library: &Library) -> Result<DeviceId, Failure> {
+fn other_of(library: &Library) -> Result<DeviceId, Failure> {
     let here = library.device_id();
     let other = library.members()?.into_iter().find(|member| member.device != here);
     Ok(other.ok_or_else(|| Failure::internal("two devices are members"))?.device)

@@ -10,7 +10,7 @@ use driftless_catalog::Tag;
 use super::catch_up::PROMISED;
 use super::commit::AT_ONCE;
 use super::figure::Figure;
-use super::merge::{in_turns, other_of, part, settle};
+use super::merge::{in_turns, joined, part, settle};
 use super::place::Bench;
 use super::rows;
 use crate::failure::Failure;
@@ -20,7 +20,6 @@ use crate::fleet::loopback;
 const EDITS: usize = 10_000;
 /// What is promised, in seconds.
 const MOST_S: f64 = 1.0;
-const TICKET_MS: u64 = 600_000;
 
 /// From the moment when two devices may talk again until either has all of the other, durably. Each
 /// edit of one is concurrent with one of the other, so each leaves a conflict.
@@ -35,11 +34,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
         })?;
     }
     library.sync(loopback())?;
-    let peer = bench.device()?;
-    peer.join(&library.invite(TICKET_MS)?.to_string())?;
-    peer.up()?;
-    let other = other_of(&library)?;
-    settle(&library)?;
+    let (peer, other) = joined(bench, &library)?;
     let mut round = 0;
     let seconds = bench.sample(|_| {
         round += 1;

@@ -31,6 +31,17 @@ impl SmallDisk {
     }
 }
 
+/// Two devices that have the same, the second on a small disk.
+pub(crate) fn little_room_at_the_second(world: &World) -> Option<(SmallDisk, [Device; 2])> {
+    let disk = SmallDisk::mount(world.path().join("disk"), 12)?;
+    let one = world.founder("one");
+    let mut two = world.device_at("two", disk.0.join("library"));
+    two.join(&one, "two");
+    two.up();
+    one.sync();
+    Some((disk, [one, two]))
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         Command::new("umount").arg("-l").arg(&self.0).output().ok();
@@ -264,12 +275,7 @@ fn a_full_disk_loses_nothing_that_was_answered() {
 #[test]
 fn a_disk_that_fills_while_others_send_goes_on_when_there_is_room() {
     let world = World::new();
-    let Some(disk) = SmallDisk::mount(world.path().join("disk"), 12) else { return };
-    let one = world.founder("one");
-    let mut two = world.device_at("two", disk.0.join("library"));
-    two.join(&one, "two");
-    two.up();
-    one.sync();
+    let Some((disk, [one, two])) = little_room_at_the_second(&world) else { return };
     let text = "x".repeat(60_000);
     let many = |from: usize| -> Vec<Vec<String>> {
         let tag = |n: usize| {

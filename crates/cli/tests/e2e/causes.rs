@@ -12,7 +12,7 @@ use iroh::endpoint::{PortmapperConfig, presets};
 use iroh::{Endpoint, RelayMode, SecretKey};
 use serde_json::Value;
 
-use crate::bad_input::SmallDisk;
+use crate::bad_input::little_room_at_the_second;
 use crate::common::{Device, PATIENCE, World, until, words};
 use crate::damage::{flip, settle};
 
@@ -129,12 +129,7 @@ fn a_link_that_is_paused() {
 #[test]
 fn a_full_disk() {
     let world = World::new();
-    let Some(disk) = SmallDisk::mount(world.path().join("disk"), 12) else { return };
-    let one = world.founder("one");
-    let mut two = world.device_at("two", disk.0.join("library"));
-    two.join(&one, "two");
-    two.up();
-    one.sync();
+    let Some((disk, [one, two])) = little_room_at_the_second(&world) else { return };
     let mut filler = std::fs::File::create(disk.0.join("filler")).unwrap();
     while filler.write_all(&[0x55; 4_096]).is_ok() {}
     tag(&one, "large");

@@ -232,6 +232,16 @@ impl Device {
         self.ended();
     }
 
+    /// Removes the peer log, while no daemon runs.
+    pub(crate) fn lose_log(&self) {
+        for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
+            let path = self.dir.join(file);
+            if path.exists() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// A new ticket.
     pub(crate) fn ticket(&self) -> String {
         self.ok(&["invite"])["ticket"].as_str().unwrap().to_owned()

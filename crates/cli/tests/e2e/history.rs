@@ -423,12 +423,7 @@ fn who_joins_after_pruning_is_handed_the_history() {
     // A device that has lost its log has no other history than a joiner.
     let (told, all) = (history(&one, "plans"), dots(&one));
     two.down();
-    for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
-        let path = two.dir.join(file);
-        if path.exists() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    two.lose_log();
     two.up();
     until("the history is back", || (dots(&two) == all).then_some(()));
     assert_eq!(history(&two, "plans"), told);

@@ -16,15 +16,6 @@ fn state(device: &Device, of: &str) -> String {
     row.unwrap()["state"].as_str().unwrap().to_owned()
 }
 
-fn forget_log(device: &Device) {
-    for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
-        let path = device.dir.join(file);
-        if path.exists() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-}
-
 /// Three devices that have the tags "kept" and "deleted later".
 fn three(world: &World) -> [Device; 3] {
     let one = world.founder("one");
@@ -142,7 +133,7 @@ fn a_lost_sync_db_costs_nothing_but_history() {
     one.ok(&["location", "add", folder.to_str().unwrap()]);
     three.sync();
     one.down();
-    forget_log(&one);
+    one.lose_log();
     one.up();
     one.sync();
     assert_equal(&[&one, &two, &three]);

@@ -207,12 +207,7 @@ fn a_device_without_its_log_serves_a_third_one() {
     one.batch(&tags((0..CHANGES).map(|n| format!("tag {n}"))));
     one.sync();
     two.down();
-    for file in ["sync.db", "sync.db-wal", "sync.db-shm"] {
-        let path = two.dir.join(file);
-        if path.exists() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    two.lose_log();
     two.up();
     two.sync();
     assert_equal(&[&one, &two]);
