@@ -245,9 +245,21 @@ pub(crate) struct UpArgs {
     /// Do not follow what happens in the indexed folders; `location rescan` then finds it
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// How the log is written on the standard error stream
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "DRIFTLESS_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// End when the standard input ends: whoever started it is gone then
     #[arg(long, hide = true)]
     pub(crate) tied: bool,
+}
+
+/// How a daemon's log is written.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object on each line, for programs
+    Json,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -24,6 +24,7 @@ mod reasons;
 mod render;
 #[cfg(test)]
 mod samples;
+mod telling;
 mod text;
 mod wire;
 
@@ -32,9 +33,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command};
+use args::Cli;
 use failure::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let as_json = cli.json;
-    log(&cli.command);
+    telling::begin(&cli.command);
     match commands::run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -107,20 +107,4 @@ fn tell(failure: &Failure, as_json: bool) {
     };
     // If even that cannot be printed there is nowhere to say so.
     drop(told);
-}
-
-/// The daemon tells what happens; commands speak of trouble alone.
-fn log(command: &Command) {
-    let usual = if matches!(command, Command::Up(_)) {
-        "warn,driftless=info,driftless_net=warn,driftless_net::pairing=info"
-    } else {
-        "error,driftless=warn"
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .init();
 }

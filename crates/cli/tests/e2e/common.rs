@@ -185,12 +185,29 @@ impl Device {
         self.start(args, &[])
     }
 
+    /// Starts the daemon, with its log in a file.
+    pub(crate) fn up_telling(&mut self, log: &Path, args: &[&str], vars: &[(&str, &str)]) -> Value {
+        let mut command = self.daemon_command(args, vars);
+        command.stderr(std::fs::File::create(log).unwrap());
+        self.launch(command)
+    }
+
     fn start(&mut self, args: &[&str], vars: &[(&str, &str)]) -> Value {
-        assert!(self.daemon.is_none(), "{} is up", self.name);
+        let command = self.daemon_command(args, vars);
+        self.launch(command)
+    }
+
+    fn daemon_command(&self, args: &[&str], vars: &[(&str, &str)]) -> Command {
         let fixed = ["up", "--offline", "--listen", "127.0.0.1:0", "--tied", "--json"];
         let mut command = self.command(&[&fixed[..], args].concat());
-        command.envs(vars.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.env("RUST_LOG", "error").spawn().unwrap();
+        command.env("RUST_LOG", "error").envs(vars.iter().copied());
+        command.stdin(Stdio::piped()).stderr(Stdio::inherit());
+        command
+    }
+
+    fn launch(&mut self, mut command: Command) -> Value {
+        assert!(self.daemon.is_none(), "{} is up", self.name);
+        let mut child = command.spawn().unwrap();
         let line = first_line(&mut child);
         self.daemon = Some(child);
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");

@@ -26,5 +26,6 @@ mod restored;
 mod said;
 mod size;
 mod tour;
+mod traces;
 mod watch;
 mod web;

@@ -8,6 +8,7 @@ mod inbox;
 mod local;
 mod marks;
 mod network;
+mod spans;
 
 pub(crate) use marks::Marks;
 pub(crate) use network::{addresses, addresses_json};
@@ -128,6 +129,8 @@ pub(crate) struct Writer {
     pub(crate) told: Told,
     /// For monitoring.
     pub(crate) counters: Counters,
+    /// For tracing.
+    sessions: spans::Sessions,
 }
 
 /// What is known of a peer's latest connection, and of those before it.
@@ -205,6 +208,7 @@ impl Writer {
             watchman: Watchman::new(),
             told,
             counters: Counters::default(),
+            sessions: spans::Sessions::default(),
         };
         writer.offer_certificates();
         writer.refresh_members();
@@ -308,6 +312,8 @@ impl Writer {
         // before anybody sees it.
         let relaxed = !matches!(next, Some(Command::Write(_)));
         let bulk = next.as_ref().is_some_and(is_bulk);
+        let work = self.begin_work(!relaxed);
+        let entered = work.span.enter();
         let begun = if relaxed { self.store.begin_relaxed() } else { self.store.begin() };
         if let Err(error) = begun {
             self.broken = Some(Arc::new(error));
@@ -335,6 +341,9 @@ impl Writer {
         let ended = self.end_transaction(time::now()).and_then(|effects| self.show(effects));
         self.permits.clear();
         self.note_batch(ended.is_ok(), relaxed, started.elapsed());
+        self.end_work(&work, ended.is_ok());
+        drop(entered);
+        drop(work);
         for reply in replies {
             reply(ended.as_ref().map(|_| ()).map_err(Arc::clone));
         }

@@ -12,6 +12,7 @@ use driftless_core::neighbours::ALL_UP_TO;
 use driftless_net::{Class, Cut, NetEvent, SendError};
 
 use super::Writer;
+use super::spans::Passing;
 use crate::device::Device;
 use crate::error::Error;
 use crate::{members, reader, time};
@@ -31,6 +32,8 @@ impl Writer {
             }
             NetEvent::Connected { peer, conn, route, address } => {
                 tracing::info!(%peer, route, "connected");
+                let library = self.store.identity().library;
+                self.sessions.begin(library, peer, conn, &route);
                 self.remember_where(peer, address);
                 self.connections_changed = true;
                 self.counters.peers.entry(peer).or_default().connections += 1;
@@ -51,6 +54,7 @@ impl Writer {
                 let meeting = self.meetings.entry(peer).or_default();
                 if meeting.conn == Some(conn) {
                     tracing::info!(%peer, reason, "disconnected");
+                    self.sessions.end(&peer, &reason);
                     meeting.conn = None;
                     meeting.last_seen_ms = Some(time::wall_ms());
                     meeting.ended = Some((cause, now.steady_ms));
@@ -93,6 +97,11 @@ impl Writer {
                 }
                 self.counters.message("received", &envelope.message, frame.len(), 1);
                 self.counters.arrived(peer, &envelope.message);
+                let message = &envelope.message;
+                let passing = Passing { message, bytes: frame.len(), sent: false };
+                let received = self.passing(peer, &passing);
+                tracing::Span::current().follows_from(&received);
+                let _entered = received.enter();
                 return self.take(Input::Message(peer, envelope.message), now);
             }
             Err(error) => unreadable(frame, &error),
@@ -111,6 +120,7 @@ impl Writer {
             && meeting.conn.take().is_some()
         {
             meeting.last_seen_ms = Some(time::wall_ms());
+            self.sessions.end(&peer, "this device hung up");
             self.take(Input::Disconnected(peer), now);
         }
     }
@@ -135,7 +145,9 @@ impl Writer {
         self.counters.message("sent", message, frame.len(), to.len());
         let class = if message.is_bulk() { Class::Bulk } else { Class::Live };
         for peer in to {
-            match net.send(peer, class, frame.clone()) {
+            let passing = Passing { message, bytes: frame.len(), sent: true };
+            let span = self.passing(*peer, &passing);
+            match span.in_scope(|| net.send(peer, class, frame.clone())) {
                 // Its end is on its way to us; meeting it again makes the message anew.
                 Ok(()) | Err(SendError::NotConnected { .. }) => {}
                 Err(error) => {
