@@ -59,8 +59,9 @@ impl Library {
         if running.is_some() {
             return Err(Error::AlreadySyncing);
         }
+        // One thread carries what a disk takes in many times over; two wake each other for each packet.
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .thread_name("driftless-net")
             .enable_all()
             .build()

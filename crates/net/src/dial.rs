@@ -9,7 +9,7 @@ use iroh::endpoint::{ConnectError, ConnectingError};
 use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr};
 
 use crate::close::{self, Cause};
-use crate::endpoint::LINK_ALPN;
+use crate::endpoint::{LINK_ALPN, connect};
 use crate::link::{self, Candidate, GreetError};
 use crate::shared::Shared;
 
@@ -56,8 +56,7 @@ pub(crate) async fn dial(
 ) -> Result<Candidate, DialError> {
     let target = target(&peer, &addrs).ok_or(DialError::NotAKey)?;
     let attempt = async {
-        let conn = endpoint
-            .connect(target, LINK_ALPN)
+        let conn = connect(&endpoint, target, LINK_ALPN)
             .await
             .map_err(|error| DialError::Connect(Box::new(error)))?;
         Ok(link::greet(conn, &shared).await?)

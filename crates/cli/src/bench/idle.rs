@@ -15,8 +15,8 @@ const WHILE: Duration = Duration::from_secs(4);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Per cent of a core that are promised.
 const MOST_PERCENT: f64 = 0.2;
-/// Each connection says once a second that it lives, and hears an answer, or the other way round.
-const BEATS: f64 = 10.0;
+/// Each connection says every 1.5 s that it lives, and hears an answer, or the other way round.
+const BEATS: f64 = 10.0 / 1.5;
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(20);
 

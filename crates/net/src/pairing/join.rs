@@ -175,7 +175,7 @@ impl Joiner<'_> {
                 Err(error) => tracing::warn!(%error, "the ticket's relay is left out"),
             }
         }
-        match timeout(DIAL_TIMEOUT, endpoint.connect(target, PAIR_ALPN)).await {
+        match timeout(DIAL_TIMEOUT, endpoint::connect(endpoint, target, PAIR_ALPN)).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(ConnectError::Connection { source, .. })) => Err(refused(&source)
                 .map_or_else(|| unreachable(close::words(&source)), PairError::Refused)),
