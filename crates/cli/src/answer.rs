@@ -5,6 +5,7 @@ mod damage;
 mod history;
 mod merge;
 mod phase;
+mod trend;
 mod why;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(crate) use history::{
 };
 pub(crate) use merge::{ConflictRow, QuarantineRow, ResolvedReport, RetriedReport, SiblingRow};
 pub(crate) use phase::{Backfill, PhaseProgress, PrunedReport};
+pub(crate) use trend::{TrendReport, TrendRow};
 pub(crate) use why::{
     WhyChange, WhyDevice, WhyNext, WhyReason, WhyRecordRow, WhyReport, WhyWaiting,
 };
@@ -83,6 +85,8 @@ pub(crate) enum Answer {
     Api(ApiReport),
     /// Where something is, and why it is not everywhere.
     Why(Box<WhyReport>),
+    /// What the metrics were.
+    Trend(Box<TrendReport>),
 }
 
 impl Answer {
@@ -116,6 +120,7 @@ impl Answer {
             Self::Undone(it) => serde_json::to_value(it),
             Self::Api(it) => serde_json::to_value(it),
             Self::Why(it) => serde_json::to_value(it),
+            Self::Trend(it) => serde_json::to_value(it),
         }
     }
 }

@@ -169,6 +169,19 @@ pub(crate) enum LibraryCommand {
     RestoreRecord(RestoreRecordArgs),
     /// List what was changed, when, on which device, the checkpoints, and what happened to sync
     Log(LogArgs),
+    /// Show how much was written, sent and applied, how fast, and how far behind others were, over time
+    #[command(
+        long_about = "Show how much was written, sent and applied, how fast, and how far behind others \
+        were, over time.\n\n\
+        Steps of a second are there for five minutes of the daemon's life, of ten seconds for an hour, \
+        of a minute for a day, of a quarter of an hour for 30 days; the finest that go back so far are \
+        shown."
+    )]
+    Trend {
+        /// How far back: 5m, 1h, 7d, up to 30d
+        #[arg(long, value_name = "TIME", default_value = "1h")]
+        since: String,
+    },
     /// Forget what every device has that counts: change sets in the log, tombstones
     Prune {
         /// By what is known, without asking devices that are connected first

@@ -299,7 +299,7 @@ pub use join::join;
 pub use library::Library;
 pub use live::{LiveQuery, StatusStream};
 pub use members::Member;
-pub use metrics::{Metric, MetricKind, MetricSample, prometheus};
+pub use metrics::{Metric, MetricKind, MetricSample, Trend, TrendPoint, prometheus};
 pub use models::Models;
 pub use pace::Standing;
 pub use quarantine::{Retried, Waiting};

@@ -112,7 +112,7 @@ pub struct Status {
 }
 
 /// Bytes of the library's files; one that is not there has none.
-fn sizes(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
+pub(crate) fn sizes(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
     let mut sizes = Vec::new();
     for name in ["library.db", "library.db-wal", "sync.db", "sync.db-wal"] {
         let path = dir.join(name);

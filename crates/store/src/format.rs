@@ -3,7 +3,7 @@
 /// The format of `library.db` that this version writes.
 pub(crate) const LIBRARY_FORMAT: i64 = 3;
 /// The format of `sync.db` that this version writes.
-pub(crate) const LOG_FORMAT: i64 = 5;
+pub(crate) const LOG_FORMAT: i64 = 6;
 /// What tells our files from other programs' databases: "Drft" and "DrfL".
 pub(crate) const LIBRARY_ID: i64 = 0x4472_6674;
 /// See [`LIBRARY_ID`].
@@ -78,8 +78,8 @@ CREATE TABLE _mirror (
 /// when it was.
 /// Format 3 has entries in `lost` that format 2 could not read, and no other tables. Format 4 has gaps,
 /// and positions below 0, from which earlier versions would not remove anything. Format 5 has the event
-/// log.
-pub(crate) const LOG_STEPS: [&str; 4] = [
+/// log, format 6 the trend.
+pub(crate) const LOG_STEPS: [&str; 5] = [
     "
 ALTER TABLE ack ADD COLUMN heard_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE ack SET heard_ms = 1000 * unixepoch('now');
@@ -95,6 +95,15 @@ CREATE TABLE event (
     id INTEGER PRIMARY KEY, pos INTEGER NOT NULL, first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL, times INTEGER NOT NULL, severity INTEGER NOT NULL,
     kind TEXT NOT NULL, device BLOB, words TEXT NOT NULL, fields TEXT NOT NULL) STRICT;
+",
+    "
+CREATE TABLE trend (
+    step_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL, committed INTEGER NOT NULL,
+    applied INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL,
+    times BLOB NOT NULL, backlog INTEGER NOT NULL, lag_ms INTEGER NOT NULL,
+    online INTEGER NOT NULL, conflicts INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+    library INTEGER NOT NULL, sync INTEGER NOT NULL, PRIMARY KEY (step_ms, at_ms))
+    STRICT, WITHOUT ROWID;
 ",
 ];
 
@@ -124,4 +133,11 @@ CREATE TABLE event (
     id INTEGER PRIMARY KEY, pos INTEGER NOT NULL, first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL, times INTEGER NOT NULL, severity INTEGER NOT NULL,
     kind TEXT NOT NULL, device BLOB, words TEXT NOT NULL, fields TEXT NOT NULL) STRICT;
+CREATE TABLE trend (
+    step_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL, committed INTEGER NOT NULL,
+    applied INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL,
+    times BLOB NOT NULL, backlog INTEGER NOT NULL, lag_ms INTEGER NOT NULL,
+    online INTEGER NOT NULL, conflicts INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+    library INTEGER NOT NULL, sync INTEGER NOT NULL, PRIMARY KEY (step_ms, at_ms))
+    STRICT, WITHOUT ROWID;
 ";

@@ -56,6 +56,7 @@ mod store;
 mod sweep;
 mod synclog;
 mod transaction;
+mod trend;
 mod whole;
 mod wholeness;
 
@@ -79,3 +80,4 @@ pub use scan::BadRow;
 pub use scrub::Scrubbed;
 pub use sizes::Sizes;
 pub use snapshot::{Recomputed, RowState, Snapshot};
+pub use trend::{TREND_STEPS, TrendSample, trend_step};

@@ -26,6 +26,7 @@ use crate::state::State;
 use crate::sweep::Housework;
 use crate::synclog::SyncLog;
 use crate::transaction::Open;
+use crate::trend::Trend;
 
 /// How a library is opened.
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ pub struct SqliteStore {
     pub(crate) housework: Housework,
     pub(crate) keeping: Keeping,
     pub(crate) events: Events,
+    pub(crate) trend: Trend,
     pub(crate) scrub: Scrub,
     /// Whether a record that was asked for was damaged.
     pub(crate) met_damage: Cell<bool>,
@@ -179,6 +181,7 @@ impl SqliteStore {
             housework,
             keeping: Keeping::default(),
             events,
+            trend: Trend::default(),
             scrub: Scrub::default(),
             met_damage: Cell::new(false),
         })

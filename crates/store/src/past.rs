@@ -20,6 +20,7 @@ use crate::origins::Origins;
 use crate::quarantine::key_of;
 use crate::snapshot::Snapshot;
 use crate::synclog::LOG_FILE;
+use crate::trend::Trend;
 
 const WHAT: &str = "the history";
 
@@ -29,6 +30,8 @@ pub struct Past {
     pub(crate) log: Connection,
     /// Events that are not in the file yet.
     pub(crate) events: Events,
+    /// What was measured and is not in the file yet.
+    pub(crate) trend: Trend,
     origins: Origins,
     begins_ms: Option<u64>,
 }
@@ -80,7 +83,7 @@ impl SqliteStore {
         log.execute_batch("BEGIN").within(&log, WHAT)?;
         let origins = Origins::load(&log, "origin")?;
         let (events, begins_ms) = (self.events.clone(), self.history_begin());
-        Ok(Past { snapshot, log, origins, begins_ms, events })
+        Ok(Past { snapshot, log, origins, begins_ms, events, trend: self.trend.clone() })
     }
 }
 

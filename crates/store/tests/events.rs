@@ -110,7 +110,7 @@ fn a_log_of_the_format_before_gets_the_table() {
     let dir = tempfile::tempdir().unwrap();
     drop(create(dir.path()));
     let log = rusqlite::Connection::open(dir.path().join("sync.db")).unwrap();
-    log.execute_batch("DROP TABLE event; PRAGMA user_version = 4").unwrap();
+    log.execute_batch("DROP TABLE event; DROP TABLE trend; PRAGMA user_version = 4").unwrap();
     drop(log);
     let mut store = SqliteStore::open(dir.path(), schema()).unwrap();
     let noted = note(&mut store, 1_000, "first");

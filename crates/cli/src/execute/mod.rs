@@ -23,6 +23,7 @@ mod select;
 mod status;
 mod sync;
 mod tags;
+mod trend;
 mod undo;
 mod value;
 mod verdict;
@@ -96,6 +97,7 @@ pub(crate) fn execute(
         LibraryCommand::Quarantine { command } => quarantine::run(context, command, out),
         LibraryCommand::History(args) => history::history(context, &args, out),
         LibraryCommand::Log(args) => log::run(context, &args, out),
+        LibraryCommand::Trend { since } => trend::run(context, &since, out),
         LibraryCommand::Undo(args) => undo::undo(context, &args, out),
         LibraryCommand::RestoreRecord(args) => undo::restore(context, &args, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),

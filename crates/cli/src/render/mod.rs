@@ -7,6 +7,7 @@ mod merge;
 mod reports;
 mod table;
 mod ticket;
+mod trend;
 mod why;
 
 use std::io;
@@ -72,6 +73,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
             format!("{files} {what} {}{}\n", plain(&report.name), rest(report, on))
         }
         Answer::Undone(report) => history::undone(report),
+        Answer::Trend(report) => trend::trend(report, colour),
         Answer::Why(report) => why::why(report),
         Answer::Noted(report) => reports::noted(report),
         Answer::Api(report) => format!("{}\n", report.url),

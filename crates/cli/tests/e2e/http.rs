@@ -300,6 +300,8 @@ fn every_answer_is_described() {
         "digest",
         "dump?stamps=true",
         "doctor",
+        "trend?since=5m",
+        "trend?since=1h",
         "why?record=kiwi",
         &format!("why?record={}", at("a.md")),
         "devices",

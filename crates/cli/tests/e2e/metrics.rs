@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::common::{World, until};
+use serde_json::Value;
+
+use crate::common::{Device, World, until};
 use crate::web::Web;
 
 /// Samples by name and labels, as they are written.
@@ -88,6 +90,25 @@ fn check_ops(samples: &Samples) {
     }
 }
 
+/// The trend says the same over time, to people and to programs, and the daemon's end does not lose it.
+fn check_trend(one: &Device, web: &Web) {
+    let sum = |trend: &Value, field: &str| -> u64 {
+        let points = trend["points"].as_array().unwrap().iter();
+        points.map(|point| point[field].as_u64().unwrap()).sum()
+    };
+    let trend = until("the trend tells of it", || {
+        let trend: Value = serde_json::from_str(&web.get("/api/v1/trend?since=1h").text()).unwrap();
+        let told = sum(&trend, "committed") >= 10 && sum(&trend, "applied") >= 1;
+        (told && sum(&trend, "online") > 0).then_some(trend)
+    });
+    assert_eq!(trend["step_ms"], 10_000);
+    assert!(sum(&trend, "sent_bytes") > 0 && sum(&trend, "library_bytes") > 0);
+    let shown = one.run(&["trend", "--since", "5m"]).stdout;
+    assert!(shown.contains("committed") && shown.contains('█'), "{shown}");
+    one.refused(&["trend", "--since", "soon"], 2);
+    assert_eq!(web.get("/api/v1/trend?since=31d").status, 400);
+}
+
 #[test]
 fn metrics_tell_what_happened_and_the_dashboards_know_their_names() {
     let world = World::new();
@@ -123,6 +144,7 @@ fn metrics_tell_what_happened_and_the_dashboards_know_their_names() {
         check_histogram(&samples, name);
     }
     check_ops(&samples);
+    check_trend(&one, &web);
 
     one.ok(&["peers", "pause"]);
     one.ok(&["tag", "create", "while away"]);

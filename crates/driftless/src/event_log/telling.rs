@@ -64,6 +64,11 @@ impl Told {
         self.sender.clone()
     }
 
+    /// What waits in quarantine, as of the last count.
+    pub(crate) fn quarantined(&self) -> u64 {
+        self.quarantined
+    }
+
     /// Why the files cannot be written now.
     pub(crate) fn trouble(&self) -> Option<EventKind> {
         self.trouble

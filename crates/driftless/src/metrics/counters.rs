@@ -163,10 +163,11 @@ impl Counters {
         }
     }
 
-    /// Whether a peer lacks something, at this moment of the steady clock.
-    pub(crate) fn behind(&mut self, peer: DeviceId, behind: bool, now_ms: u64) {
+    /// Whether a peer lacks something, at this moment of the steady clock. Returns since when.
+    pub(crate) fn behind(&mut self, peer: DeviceId, behind: bool, now_ms: u64) -> Option<u64> {
         let times = self.peers.entry(peer).or_default();
         times.behind_since = behind.then(|| times.behind_since.unwrap_or(now_ms));
+        times.behind_since
     }
 }
 

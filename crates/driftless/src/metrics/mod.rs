@@ -3,8 +3,11 @@
 mod counters;
 mod families;
 mod text;
+mod trend;
 
 pub(crate) use counters::Counters;
+pub(crate) use trend::{Gauges, Sampler};
+pub use trend::{Trend, TrendPoint};
 
 use crate::error::Error;
 use crate::library::Library;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use driftless_net::Cut;
 
 use super::{HISTORY_EVERY, PAUSE_AFTER_FAILURE, Writer};
+use crate::metrics::Gauges;
 use crate::pace::{LOOK_EVERY_MS, Standing};
 use crate::time;
 
@@ -100,7 +101,8 @@ impl Writer {
             self.look_due = Some(now.saturating_add(ms.max(LOOK_EVERY_MS)));
         }
         self.counters.phase(&standing.phase);
-        self.note_lags(now);
+        let gauges = self.gauges(now);
+        self.sample_trend(gauges);
         if self.told_standing.replace(standing) != Some(standing) {
             // Nobody listening is no failure.
             drop(self.standings.send(standing));
@@ -108,13 +110,42 @@ impl Writer {
         }
     }
 
-    /// Notes which members lack something.
-    fn note_lags(&mut self, now: u64) {
+    /// How things are. Notes which members lack something.
+    pub(super) fn gauges(&mut self, now: u64) -> Gauges {
+        let mut gauges = Gauges {
+            conflicts: self.store.conflict_count(),
+            quarantined: self.told.quarantined(),
+            ..Gauges::default()
+        };
         let here = self.store.identity().device;
         for certificate in self.roster.certificates().filter(|it| it.device != here) {
-            let lag = self.engine.lag(&self.store, &certificate.device);
-            self.counters.behind(certificate.device, lag.behind > 0, now);
+            let device = certificate.device;
+            let lag = self.engine.lag(&self.store, &device);
+            let since = self.counters.behind(device, lag.behind > 0, now);
+            gauges.online += u64::from(self.engine.is_ready(&device));
+            if !self.evicted.contains(&device) {
+                gauges.backlog = gauges.backlog.max(lag.behind);
+                let lag_ms = since.map_or(0, |since| now.saturating_sub(since));
+                gauges.lag_ms = gauges.lag_ms.max(lag_ms);
+            }
         }
+        gauges
+    }
+
+    /// Has the trend written with the peer log, or by itself a while after something has happened.
+    pub(super) fn keep_trend_if_due(&mut self) {
+        if self.trend.due.is_some_and(|at| at <= Instant::now()) {
+            self.trend.due = None;
+            self.store.keep_trend();
+            self.log_due = Some(Instant::now());
+        }
+    }
+
+    /// What is not in the trend yet gets there with the last writing of the peer log.
+    pub(super) fn end_trend(&mut self) {
+        let gauges = self.gauges(time::now().steady_ms);
+        self.sample_trend(gauges);
+        self.store.keep_trend();
     }
 
     pub(super) fn flush_log_if_due(&mut self) {

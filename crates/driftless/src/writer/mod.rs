@@ -36,7 +36,7 @@ use crate::events::Change;
 use crate::guard::{self, Guard};
 use crate::invite::PairingNotice;
 use crate::members::{self, MemberSet};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Gauges, Sampler};
 use crate::neighbourhood::Neighbourhood;
 use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
@@ -131,6 +131,8 @@ pub(crate) struct Writer {
     pub(crate) counters: Counters,
     /// For tracing.
     sessions: spans::Sessions,
+    /// The same, in steps of time.
+    pub(crate) trend: Sampler,
 }
 
 /// What is known of a peer's latest connection, and of those before it.
@@ -209,6 +211,7 @@ impl Writer {
             told,
             counters: Counters::default(),
             sessions: spans::Sessions::default(),
+            trend: Sampler::new(Gauges::default(), time::wall_ms()),
         };
         writer.offer_certificates();
         writer.refresh_members();
@@ -216,6 +219,8 @@ impl Writer {
         if let Err(error) = writer.recall_tickets() {
             tracing::error!(%error, "open tickets cannot be read");
         }
+        let gauges = writer.gauges(time::now().steady_ms);
+        writer.trend = Sampler::new(gauges, time::wall_ms());
         writer
     }
 
@@ -230,10 +235,12 @@ impl Writer {
             self.poll_watches();
             self.tend_links();
             self.look_if_due();
+            self.keep_trend_if_due();
             self.flush_log_if_due();
             self.look_at_history_if_due();
         }
         self.tell_counts();
+        self.end_trend();
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log will be written at the next start");
         }
@@ -293,7 +300,8 @@ impl Writer {
         let due = due.chain(links).min();
         let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
-        [due, log].into_iter().flatten().min()
+        let trend = self.trend.due.map(|at| at.saturating_duration_since(Instant::now()));
+        [due, log, trend].into_iter().flatten().min()
     }
 
     /// One transaction. Returns whether to go on.

@@ -103,7 +103,7 @@ pub(crate) fn as_format_1(from: &Path, to: &Path) {
         };
         let had = names("main");
         for (_, name, sql) in names("new") {
-            if !["_mirror", "gap", "event"].contains(&&name[..])
+            if !["_mirror", "gap", "event", "trend"].contains(&&name[..])
                 && !had.iter().any(|(_, other, _)| *other == name)
             {
                 conn.execute_batch(&sql).unwrap();

@@ -9,8 +9,8 @@ use crate::answer::{
     BackupReport, CollectionRow, ConflictRow, DeletedRow, DeviceRow, DoctorReport, EntryRow,
     HistoryRow, Identified, Invitation, LinksReport, LocationRow, LogRow, NotedReport, PeerRow,
     PrunedReport, QuarantineRow, Registered, ResolvedReport, RetriedReport, RouteReport,
-    ScanReport, StatusReport, SyncReport, TagRow, TaggedReport, UndoReport, VerifyReport,
-    WhyReport,
+    ScanReport, StatusReport, SyncReport, TagRow, TaggedReport, TrendReport, UndoReport,
+    VerifyReport, WhyReport,
 };
 
 /// What the paths of commands begin with.
@@ -136,6 +136,7 @@ pub(super) const ROUTES: &[Route] = &[
     post(&["quarantine", "retry"], of::<RetriedReport>),
     list(&["history"], of::<HistoryRow>),
     lines(&["log"], of::<LogRow>, &["follow"]),
+    get(&["trend"], of::<TrendReport>),
     post(&["undo"], of::<UndoReport>),
     post(&["restore-record"], of::<UndoReport>),
     post(&["prune"], of::<PrunedReport>),
