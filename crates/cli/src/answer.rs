@@ -82,7 +82,7 @@ pub(crate) enum Answer {
     /// Something was taken back, or would be.
     Undone(Box<UndoReport>),
     /// Where the page is.
-    Api(ApiReport),
+    Dashboard(DashboardReport),
     /// Where something is, and why it is not everywhere.
     Why(Box<WhyReport>),
     /// What the metrics were.
@@ -118,7 +118,7 @@ impl Answer {
             Self::Backup(it) => serde_json::to_value(it),
             Self::Restored(it) => serde_json::to_value(it),
             Self::Undone(it) => serde_json::to_value(it),
-            Self::Api(it) => serde_json::to_value(it),
+            Self::Dashboard(it) => serde_json::to_value(it),
             Self::Why(it) => serde_json::to_value(it),
             Self::Trend(it) => serde_json::to_value(it),
         }
@@ -190,7 +190,7 @@ pub(crate) struct Identified {
 
 /// Where the daemon answers HTTP.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub(crate) struct ApiReport {
+pub(crate) struct DashboardReport {
     /// The address with the token, for a browser.
     pub(crate) url: String,
     /// The address alone.

@@ -194,8 +194,8 @@ pub(crate) enum LibraryCommand {
         #[arg(value_name = "FILE", value_parser = FileArg::parser())]
         file: FileArg,
     },
-    /// Tell where the daemon answers HTTP, with the token that opens it
-    Api,
+    /// Tell where the dashboard is, with the token that opens it
+    Dashboard,
     /// Show or change settings of this device
     Config {
         #[command(subcommand)]

@@ -1,11 +1,11 @@
 //! What commands do with an open library, whoever has it open: the daemon, or the command itself.
 
-mod api;
 mod backup;
 mod batch;
 mod collections;
 mod config;
 mod conflicts;
+mod dashboard;
 mod devices;
 mod dump;
 mod files;
@@ -102,7 +102,7 @@ pub(crate) fn execute(
         LibraryCommand::RestoreRecord(args) => undo::restore(context, &args, out),
         LibraryCommand::Prune { now } => prune::run(context, now, out),
         LibraryCommand::Backup { file } => backup::run(context, &file, out),
-        LibraryCommand::Api => api::run(context, out),
+        LibraryCommand::Dashboard => dashboard::run(context, out),
         LibraryCommand::Config { command } => config::run(context, command, out),
     }
 }

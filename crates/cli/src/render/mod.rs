@@ -76,7 +76,7 @@ pub(crate) fn answer(answer: &Answer, look: Look, colour: bool) -> String {
         Answer::Trend(report) => trend::trend(report, colour),
         Answer::Why(report) => why::why(report),
         Answer::Noted(report) => reports::noted(report),
-        Answer::Api(report) => format!("{}\n", report.url),
+        Answer::Dashboard(report) => format!("{}\n", report.url),
     }
 }
 

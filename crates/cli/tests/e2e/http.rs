@@ -51,7 +51,7 @@ fn nobody_is_let_in_without_the_token() {
 
     // The address stays the same, and so does the token.
     one.down();
-    assert_eq!(one.refused_once(&["api"], 3), "no_daemon");
+    assert_eq!(one.refused_once(&["dashboard"], 3), "no_daemon");
     assert_eq!(one.up()["http"], web.address);
     assert_eq!(Web::of(&one).token, web.token);
     one.down();
@@ -348,7 +348,7 @@ fn every_answer_is_described() {
     assert!(missed.is_empty(), "not tried: {missed:?}");
     let reply = web.post("/api/v1/down", &json!({}));
     description.check("POST", "/api/v1/down", &reply);
-    until("the daemon is down", || one.run(&["api"]).code.eq(&3).then_some(()));
+    until("the daemon is down", || one.run(&["dashboard"]).code.eq(&3).then_some(()));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Reply {
 impl Web {
     /// That of a device that is up.
     pub(crate) fn of(device: &Device) -> Self {
-        let place = device.ok(&["api"]);
+        let place = device.ok(&["dashboard"]);
         let text = |key: &str| place[key].as_str().unwrap().to_owned();
         assert_eq!(text("url"), format!("http://{}/?token={}", text("address"), text("token")));
         Self { address: text("address"), token: text("token") }

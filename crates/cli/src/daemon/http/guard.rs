@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{self, HeaderName};
+use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use axum::middleware::Next;
 
-use super::reply;
 use super::token::Token;
+use super::{page, reply};
 use crate::failure::Failure;
 
 /// What is open to everybody on this machine: it says that the daemon lives, and no more.
@@ -63,7 +63,7 @@ impl Guard {
         if said && !origin.is_some_and(ours) {
             return Err(Refusal::ForeignOrigin);
         }
-        if uri.path() == HEALTH || self.bears_token(headers) || asks_for_cookie(method, uri) {
+        if is_open(uri) || self.bears_token(headers) || asks_for_cookie(method, uri) {
             return Ok(());
         }
         match self.has_cookie(headers) {
@@ -104,6 +104,11 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
+/// What tells nothing of the library.
+fn is_open(uri: &Uri) -> bool {
+    uri.path() == HEALTH || uri.path().starts_with(page::ASSETS)
+}
+
 /// The page's address with the token in it, which is checked where it is exchanged.
 fn asks_for_cookie(method: &Method, uri: &Uri) -> bool {
     let query = uri.query().unwrap_or_default();
@@ -111,40 +116,50 @@ fn asks_for_cookie(method: &Method, uri: &Uri) -> bool {
 }
 
 impl Refusal {
-    fn response(self) -> Response<Body> {
+    fn failure(self) -> Failure {
         let refused = |code, message: &str| Failure::refused(code, message);
         match self {
-            Self::NoHost | Self::ForeignHost => reply::with_status(
-                StatusCode::FORBIDDEN,
-                &refused(
-                    "foreign_host",
-                    "this is asked for under a name that is not this daemon's",
-                )
-                .next("ask for http://127.0.0.1 with the port that driftless status tells"),
-            ),
-            Self::ForeignOrigin => reply::with_status(
-                StatusCode::FORBIDDEN,
-                &refused("foreign_origin", "a page of another site asks for this")
-                    .next("driftless api"),
-            ),
-            Self::NoOrigin => reply::with_status(
-                StatusCode::FORBIDDEN,
-                &refused("foreign_origin", "a change is asked for by nobody knows which page")
-                    .next("driftless api, or send the token with the request"),
-            ),
-            Self::NoToken => no_token(),
+            Self::NoHost | Self::ForeignHost => {
+                refused("foreign_host", "this is asked for under a name that is not this daemon's")
+                    .next("ask for http://127.0.0.1 with the port that driftless status tells")
+            }
+            Self::ForeignOrigin => {
+                refused("foreign_origin", "a page of another site asks for this")
+                    .next("driftless dashboard")
+            }
+            Self::NoOrigin => {
+                refused("foreign_origin", "a change is asked for by nobody knows which page")
+                    .next("driftless dashboard, or send the token with the request")
+            }
+            Self::NoToken => refused("no_token", "this needs the daemon's token")
+                .next("driftless dashboard tells the address with its token"),
         }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// Says it to a browser as a page, and to programs as they are told everything.
+    fn response(self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = match page::is_for_people(headers) {
+            true => page::problem_with(self.status(), &self.failure()),
+            false => reply::with_status(self.status(), &self.failure()),
+        };
+        if self == Self::NoToken {
+            let scheme = HeaderValue::from_static("Bearer realm=\"driftless\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }
 
 /// Nobody is let in without the token.
-pub(super) fn no_token() -> Response<Body> {
-    let failure = Failure::refused("no_token", "this needs the daemon's token")
-        .next("driftless api tells the address with its token");
-    let mut response = reply::with_status(StatusCode::UNAUTHORIZED, &failure);
-    let scheme = axum::http::HeaderValue::from_static("Bearer realm=\"driftless\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-    response
+pub(super) fn no_token(headers: &HeaderMap) -> Response<Body> {
+    Refusal::NoToken.response(headers)
 }
 
 /// Lets in who may come in, and seals what is answered.
@@ -156,7 +171,7 @@ pub(super) async fn stand(
     let checked = guard.check(request.method(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.response(),
+        Err(refusal) => refusal.response(request.headers()),
     };
     reply::seal(&mut response);
     response

@@ -9,6 +9,7 @@ mod events;
 mod guard;
 mod listen;
 mod openapi;
+mod page;
 mod params;
 mod reply;
 mod routes;
@@ -144,7 +145,7 @@ fn app(site: Arc<Site>) -> Router {
     let guard = site.guard.clone();
     Router::new()
         .route(guard::HEALTH, get(health))
-        .route("/", get(page))
+        .merge(page::routes())
         .route(openapi::PATH, get(description))
         .route(METRICS, get(metrics))
         .route(
@@ -159,25 +160,6 @@ fn app(site: Arc<Site>) -> Router {
 
 async fn health() -> Response<Body> {
     reply::json(&json!({"alive": true}))
-}
-
-/// The page; or, for an address with the token in it, the cookie that opens the page.
-async fn page(State(site): State<Arc<Site>>, request: Request<Body>) -> Response<Body> {
-    let said = request.uri().query().and_then(|query| query.strip_prefix("token="));
-    match said {
-        Some(token) if site.guard.is_token(token) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::SEE_OTHER;
-            let headers = response.headers_mut();
-            headers.insert(header::LOCATION, HeaderValue::from_static("/"));
-            if let Ok(cookie) = HeaderValue::try_from(site.guard.cookie()) {
-                headers.insert(header::SET_COOKIE, cookie);
-            }
-            response
-        }
-        Some(_) => guard::no_token(),
-        None => reply::json(&json!({"api": openapi::PATH})),
-    }
 }
 
 async fn description(State(site): State<Arc<Site>>) -> Response<Body> {

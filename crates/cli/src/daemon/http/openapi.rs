@@ -51,7 +51,7 @@ pub(super) fn whole(operations: &BTreeMap<String, Operation>) -> Value {
             "title": "Driftless",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The commands of driftless over HTTP, on this machine alone: each answers \
-                what it prints with --json. The token is what `driftless api` tells."
+                what it prints with --json. The token is what `driftless dashboard` tells."
         },
         "security": [{"token": []}],
         "paths": paths,

@@ -148,7 +148,7 @@ pub(super) const ROUTES: &[Route] = &[
 /// Commands of an open library that cannot be asked for: what they tell is told to whoever asks
 /// already.
 #[cfg(test)]
-pub(super) const NOT_OFFERED: &[&str] = &["api"];
+pub(super) const NOT_OFFERED: &[&str] = &["dashboard"];
 
 impl Route {
     /// Where it is asked for.

@@ -1,0 +1,56 @@
+//! The tags.
+
+use askama::Template;
+
+use super::super::desk::{Desk, Frame};
+use super::filled;
+use crate::answer::{Rows, TagRow};
+use crate::args::{CatalogCommand, LibraryCommand, TagCommand};
+use crate::failure::Failure;
+use crate::text::plural;
+
+#[derive(Template)]
+#[template(path = "tags.html")]
+struct Tags {
+    frame: Frame,
+    tags: Vec<Tag>,
+    colors: [&'static str; 7],
+}
+
+/// A tag, as lists show it.
+pub(in super::super) struct Tag {
+    pub(in super::super) id: String,
+    pub(in super::super) name: String,
+    pub(in super::super) color: Option<String>,
+    pub(in super::super) description: Option<String>,
+    pub(in super::super) on: String,
+}
+
+pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
+    filled(&Tags {
+        frame: desk.frame("/tags")?,
+        tags: tags(desk)?,
+        colors: ["red", "orange", "yellow", "green", "blue", "purple", "grey"],
+    })
+}
+
+/// All tags that stand for themselves, by name.
+pub(super) fn tags(desk: &Desk<'_>) -> Result<Vec<Tag>, Failure> {
+    let list = TagCommand::Ls { deleted: false, as_of: None };
+    let list = LibraryCommand::Catalog(CatalogCommand::Tag { command: list });
+    let rows = desk.list(list, |rows| match rows {
+        Rows::Tags(rows) => Some(rows),
+        _ => None,
+    })?;
+    Ok(rows.into_iter().filter(|row| row.alias_of.is_none()).map(tag).collect())
+}
+
+fn tag(row: TagRow) -> Tag {
+    Tag {
+        id: row.id,
+        name: row.name,
+        color: row.color,
+        description: row.description,
+        on: plural(row.subjects, "file", "files"),
+    }
+}
