@@ -36,4 +36,19 @@ impl Catalog<'_> {
             Ok(records.into_iter().map(|(model, id)| (model, id.into())).collect())
         })
     }
+
+    /// The name of what a record of [`UserMetadata`] is about: of a content the name that one of its
+    /// copies has. `None` if no device has it any more.
+    pub fn name_of_subject(&self, metadata: Uuid) -> Result<Option<String>, CatalogError> {
+        self.read(|db| {
+            let mut select = db.prepare_cached(
+                "SELECT coalesce((SELECT name FROM entry WHERE id = m.entry LIMIT 1),
+                                 (SELECT name FROM location WHERE id = m.entry LIMIT 1),
+                                 (SELECT name FROM entry WHERE content = m.content LIMIT 1))
+                 FROM user_metadata AS m WHERE m.id = ?1",
+            )?;
+            let mut rows = select.query([metadata.as_bytes()])?;
+            Ok(rows.next()?.map(|row| row.get(0)).transpose()?.flatten())
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! What was written concurrently: the values side by side, and a button for each choice.
 
 use askama::Template;
+use driftless_catalog::Catalog;
 
 use super::super::desk::{Desk, Frame};
 use super::super::difference::{Part, difference};
@@ -48,11 +49,15 @@ pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
         _ => None,
     })?;
     let more = rows.len().saturating_sub(SHOWN);
-    filled(&Conflicts {
-        frame: desk.frame("/conflicts")?,
-        conflicts: rows.into_iter().take(SHOWN).map(|row| card(row, desk.now_ms)).collect(),
-        more,
-    })
+    let mut conflicts = Vec::new();
+    for mut row in rows.into_iter().take(SHOWN) {
+        // What is noted about a file has no name: the file has.
+        if let (None, Ok(id)) = (&row.name, row.record.parse()) {
+            row.name = Catalog::new(desk.library()).name_of_subject(id)?;
+        }
+        conflicts.push(card(row, desk.now_ms));
+    }
+    filled(&Conflicts { frame: desk.frame("/conflicts")?, conflicts, more })
 }
 
 fn card(row: ConflictRow, now_ms: u64) -> Card {

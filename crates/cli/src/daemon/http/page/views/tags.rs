@@ -49,8 +49,23 @@ fn tag(row: TagRow) -> Tag {
     Tag {
         id: row.id,
         name: row.name,
-        color: row.color,
+        color: row.color.map(shown),
         description: row.description,
         on: plural(row.subjects, "file", "files"),
     }
+}
+
+/// A colour as it is shown: the names of colours mean softer ones than a browser has for them.
+fn shown(color: String) -> String {
+    match color.as_str() {
+        "red" => "#d64545",
+        "orange" => "#e08a2e",
+        "yellow" => "#dcb92c",
+        "green" => "#3f9b57",
+        "blue" => "#3b7dd8",
+        "purple" => "#8a5cc7",
+        "grey" => "#8b9794",
+        _ => return color,
+    }
+    .to_owned()
 }
