@@ -4,6 +4,8 @@
 //! therefore looked up in the several ranges in which its first characters can be written
 //! ([`ranges`]); no second column with folded names has to be kept, sent and indexed.
 
+use memchr::memchr2_iter;
+
 /// Characters whose lower case is another character that does not have them as its only upper case.
 /// A test compares this table with what the standard library knows.
 const ALSO: [(char, &[char]); 14] = [
@@ -50,28 +52,30 @@ impl Needle {
     }
 
     pub(crate) fn fits(&self, name: &str) -> bool {
-        if !self.folded.is_ascii() || !name.is_ascii() {
-            let name = fold(name);
-            return if self.prefix {
-                name.starts_with(&self.folded)
-            } else {
-                name.contains(&self.folded)
-            };
+        self.fits_bytes(name.as_bytes())
+    }
+
+    /// The same of a name's bytes; what is no text fits nothing.
+    pub(crate) fn fits_bytes(&self, name: &[u8]) -> bool {
+        if name.is_ascii() {
+            return self.folded.is_ascii() && self.fits_ascii(name);
         }
-        let (name, needle) = (name.as_bytes(), self.folded.as_bytes());
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let name = fold(name);
+        if self.prefix { name.starts_with(&self.folded) } else { name.contains(&self.folded) }
+    }
+
+    fn fits_ascii(&self, name: &[u8]) -> bool {
+        let needle = self.folded.as_bytes();
+        let Some((&first, rest)) = needle.split_first() else { return true };
         let at = |from: usize| {
-            name.get(from..from + needle.len())
-                .is_some_and(|part| part.eq_ignore_ascii_case(needle))
+            let part = name.get(from..from + rest.len());
+            part.is_some_and(|part| part.eq_ignore_ascii_case(rest))
         };
-        match needle.first() {
-            None => true,
-            Some(_) if self.prefix => at(0),
-            Some(first) => {
-                let begins =
-                    |(from, byte): (usize, &u8)| byte.eq_ignore_ascii_case(first) && at(from);
-                name.iter().enumerate().any(begins)
-            }
+        if self.prefix {
+            return name.first().is_some_and(|byte| byte.eq_ignore_ascii_case(&first)) && at(1);
         }
+        memchr2_iter(first, first.to_ascii_uppercase(), name).any(|found| at(found + 1))
     }
 
     /// Between which names, in the order of bytes, all that fit lie: from the first inclusive to the

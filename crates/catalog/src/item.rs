@@ -283,19 +283,31 @@ pub(crate) fn tags_on(
     id: Uuid,
     content: Option<&[u8; 32]>,
 ) -> Result<Vec<TagName>, CatalogError> {
-    // Two statements in one: each half has its index.
-    let mut select = db.prepare_cached(
-        "SELECT t.id, t.name, t.color FROM tagging AS g JOIN tag AS t ON t.id = g.tag \
-         WHERE g.entry = ?1 \
-         UNION SELECT t.id, t.name, t.color FROM tagging AS g JOIN tag AS t ON t.id = g.tag \
-         WHERE g.content = ?2",
-    )?;
-    let mut rows = select.query((id.as_bytes(), content))?;
+    // Two statements: a union of them makes a table of its own each time, which costs more than both.
     let mut tags = Vec::new();
-    while let Some(row) = rows.next()? {
-        let tag = || Ok(TagName { id: uuid(row, 0)?, name: row.get(1)?, color: row.get(2)? });
-        tags.extend(shown(tag)?);
+    let mut add = |sql: &str, key: &[u8]| -> Result<(), CatalogError> {
+        let mut select = db.prepare_cached(sql)?;
+        let mut rows = select.query([key])?;
+        while let Some(row) = rows.next()? {
+            let tag = || Ok(TagName { id: uuid(row, 0)?, name: row.get(1)?, color: row.get(2)? });
+            tags.extend(shown(tag)?);
+        }
+        Ok(())
+    };
+    add(
+        "SELECT t.id, t.name, t.color FROM tagging AS g JOIN tag AS t ON t.id = g.tag \
+         WHERE g.entry = ?1",
+        id.as_bytes(),
+    )?;
+    if let Some(content) = content {
+        add(
+            "SELECT t.id, t.name, t.color FROM tagging AS g JOIN tag AS t ON t.id = g.tag \
+             WHERE g.content = ?1",
+            content,
+        )?;
     }
+    tags.sort_unstable_by_key(|tag| tag.id);
+    tags.dedup_by_key(|tag| tag.id);
     let mut tags = aliases.resolve(db, tags)?;
     tags.sort_by(|a, b| natural_order(&a.name, &b.name).then(a.id.cmp(&b.id)));
     Ok(tags)
