@@ -224,6 +224,11 @@ impl<'a> PageReader<'a> {
         Ok(Self { r, models, seq: 0, rows: 0, done: false })
     }
 
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.r.rest()
+    }
+
     /// The models that rows refer to.
     pub fn models(&self) -> &[PageModel] {
         &self.models

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::peer::Peer;
 use super::{Engine, Event, Now};
 use crate::id::DeviceId;
-use crate::message::{ANSWERS_HISTORY, ANSWERS_RECALL, Hello, Message};
+use crate::message::{ANSWERS_HISTORY, ANSWERS_RECALL, Hello, Message, READS_COLUMNS};
 use crate::store::Store;
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
         peer.told = state.clone();
         peer.refresh_at = now.steady_ms.saturating_add(self.config.refresh_ms);
         let hello = Hello {
-            features: ANSWERS_RECALL | ANSWERS_HISTORY,
+            features: ANSWERS_RECALL | ANSWERS_HISTORY | READS_COLUMNS,
             schema: self.schema.hash(),
             clock_ms: now.wall_ms,
             hlc: self.clock.last(),

@@ -3,7 +3,7 @@
 use super::peer::Serving;
 use super::{Engine, Now};
 use crate::id::DeviceId;
-use crate::message::{Message, OwnedPull, Page};
+use crate::message::{Message, OwnedPull, Page, READS_COLUMNS, fit_columns};
 use crate::page::Cursor;
 use crate::store::{OwnedLane, Session, Store};
 use crate::version::{Life, OwnedHead};
@@ -76,6 +76,7 @@ impl Engine {
         let (rows, bytes) = (self.config.page_rows, self.config.page_bytes);
         let page = store.read_page(&device, &serving.cursor, rows, bytes)?;
         let next = page.next.clone();
+        let reads = self.peers.get(&id).is_some_and(|peer| peer.features & READS_COLUMNS != 0);
         let message = Message::Page(Page {
             device,
             as_of: exact,
@@ -83,6 +84,7 @@ impl Engine {
             goes_on: serving.cursor != Cursor::after(0),
             from: serving.cursor.clone(),
             next: page.next,
+            columns: reads && fit_columns(&page.rows),
             rows: page.rows,
         });
         self.send(vec![id], message);

@@ -15,7 +15,7 @@ impl Message {
     /// above [`MAX_FRAME_BYTES`] is refused.
     pub fn encode(&self, library: LibraryId, sender: DeviceId) -> Result<Bytes, CodecError> {
         let mut payload = Writer::new();
-        self.encode_payload(&mut payload);
+        self.encode_payload(&mut payload)?;
         let payload = payload.into_bytes();
         if payload.len() > MAX_PAYLOAD_BYTES {
             let (found, limit) = (payload.len() as u64, MAX_PAYLOAD_BYTES as u64);
@@ -85,11 +85,11 @@ mod tests {
     use crate::clock::Hlc;
     use crate::digest::{Digest, Digests};
     use crate::id::{Dot, Epoch, Origin, RecordKey};
-    use crate::page::Cursor;
+    use crate::page::{Cursor, PageModel, PageWriter};
     use crate::record::Record;
     use crate::schema::{FieldId, ModelId};
     use crate::store::{Bucket, HeldRow, KeyRange, Pinned, RecordPage, Session};
-    use crate::value::Value;
+    use crate::value::{Value, ValueRef};
     use crate::version::{Head, Life, OwnedHead, OwnedVector, Vector};
 
     const ME: DeviceId = DeviceId([9; 32]);
@@ -98,6 +98,10 @@ mod tests {
         let life = Life { mint: Hlc(5), epoch: Epoch(6) };
         let head = OwnedHead { life, seq: 3 };
         let key = RecordKey::new(b"key").unwrap();
+        let mut columns =
+            PageWriter::new(&[PageModel { model: ModelId(1), fields: vec![FieldId(2)] }]);
+        columns.row(0, 2, b"key", [ValueRef::Int(4)], &[]);
+        columns.tombstone(0, 3, b"keys");
         let session = Session {
             life,
             cursor: Cursor::at(2, ModelId(1), key.clone()),
@@ -153,6 +157,17 @@ mod tests {
                 from: Cursor::after(0),
                 next: Cursor::after(3),
                 rows: vec![7; 3_000].into(),
+                columns: false,
+            }),
+            Message::Page(Page {
+                device: ME,
+                as_of: head,
+                full: false,
+                goes_on: true,
+                from: Cursor::after(1),
+                next: Cursor::after(3),
+                rows: columns.finish().into(),
+                columns: true,
             }),
             Message::Covered { id: 1 },
             Message::Void { device: ME, life, target: 9 },

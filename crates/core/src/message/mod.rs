@@ -11,6 +11,7 @@
 //! [`Message::Unknown`] and are skipped. Payloads end where they end: what a later version appends
 //! to one is left unread.
 
+mod columns;
 mod envelope;
 mod history;
 mod pack;
@@ -21,6 +22,8 @@ mod reconcile;
 
 use bytes::Bytes;
 
+pub use columns::READS_COLUMNS;
+pub(crate) use columns::fit as fit_columns;
 pub use history::ANSWERS_HISTORY;
 pub use recall::{ANSWERS_RECALL, Held};
 pub use reconcile::{Answer, Ask};
@@ -39,7 +42,7 @@ pub const ENVELOPE_VERSION: u8 = 1;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
     /// Bits for what the sender can do beyond the first version: [`ANSWERS_RECALL`],
-    /// [`ANSWERS_HISTORY`].
+    /// [`ANSWERS_HISTORY`], [`READS_COLUMNS`].
     pub features: u64,
     /// A hash of its schema; different schemas sync all the same.
     pub schema: Hash,
@@ -102,6 +105,8 @@ pub struct Page {
     pub next: Cursor,
     /// The rows, as [`crate::page`] writes them.
     pub rows: Bytes,
+    /// Whether they travel column by column, which takes fewer bytes.
+    pub columns: bool,
 }
 
 /// Digests at a state, to be compared where the states are equal.
@@ -320,6 +325,7 @@ impl Message {
             Message::Pull { .. } => 4,
             Message::OwnedPull(_) => 5,
             Message::More { .. } => 6,
+            Message::Page(page) if page.columns => 22,
             Message::Page(_) => 7,
             Message::Covered { .. } => 8,
             Message::Void { .. } => 9,

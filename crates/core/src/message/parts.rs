@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Changes, DigestReport, Hello, OwnedPull, Page, State};
+use super::{Changes, DigestReport, Hello, OwnedPull, Page, State, columns};
 use crate::change::ChangeSet;
 use crate::clock::Hlc;
 use crate::codec::{CodecError, Reader, Writer};
@@ -137,23 +137,35 @@ impl Session {
 }
 
 impl Page {
-    pub(super) fn encode(&self, w: &mut Writer) {
+    pub(super) fn encode(&self, w: &mut Writer) -> Result<(), CodecError> {
         w.raw(&self.device.0);
         encode_head(w, &self.as_of);
         w.u8(self.full.into());
         w.u8(self.goes_on.into());
         self.from.encode(w);
         self.next.encode(w);
+        if self.columns {
+            return columns::encode(w, &self.rows);
+        }
         w.bytes(&self.rows);
+        Ok(())
     }
 
-    pub(super) fn decode(r: &mut Reader<'_>, payload: &Bytes) -> Result<Self, CodecError> {
+    pub(super) fn decode(
+        r: &mut Reader<'_>,
+        payload: &Bytes,
+        columns: bool,
+    ) -> Result<Self, CodecError> {
         let device = DeviceId(r.array("a device id")?);
         let as_of = decode_head(r)?;
         let (full, goes_on) = (flag(r, "full")?, flag(r, "goes on")?);
         let (from, next) = (Cursor::decode(r)?, Cursor::decode(r)?);
-        let rows = payload.slice_ref(r.bytes(MAX_PAYLOAD_BYTES, "rows")?);
-        Ok(Self { device, as_of, full, goes_on, from, next, rows })
+        let rows = if columns {
+            columns::decode(r)?
+        } else {
+            payload.slice_ref(r.bytes(MAX_PAYLOAD_BYTES, "rows")?)
+        };
+        Ok(Self { device, as_of, full, goes_on, from, next, rows, columns })
     }
 }
 

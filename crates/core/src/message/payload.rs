@@ -13,7 +13,7 @@ use crate::store::{HistoryPage, WantedHistory};
 use crate::version::Life;
 
 impl Message {
-    pub(super) fn encode_payload(&self, w: &mut Writer) {
+    pub(super) fn encode_payload(&self, w: &mut Writer) -> Result<(), CodecError> {
         match self {
             Message::Hello(hello) => hello.encode(w),
             Message::Vector(state) => state.encode(w),
@@ -33,7 +33,7 @@ impl Message {
                 life.encode(w);
                 w.var(*n);
             }
-            Message::Page(page) => page.encode(w),
+            Message::Page(page) => page.encode(w)?,
             Message::Covered { id: n } | Message::Ping { token: n } => w.var(*n),
             Message::Digest(report) => report.encode(w),
             Message::Membership(certificates) => {
@@ -82,6 +82,7 @@ impl Message {
             }
             Message::Unknown { .. } => {}
         }
+        Ok(())
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
             let (device, life) = (DeviceId(r.array("a device id")?), Life::decode(r)?);
             Message::More { device, life, credit: r.var("a credit")? }
         }
-        7 => Message::Page(Page::decode(r, payload)?),
+        7 => Message::Page(Page::decode(r, payload, false)?),
         8 => Message::Covered { id: r.var("a pull's id")? },
         9 => {
             let (device, life) = (DeviceId(r.array("a device id")?), Life::decode(r)?);
@@ -160,6 +161,7 @@ pub(super) fn decode(kind: u8, payload: &Bytes) -> Result<Message, CodecError> {
             let id = r.var("a question's id")?;
             Message::Past { id, page: HistoryPage::decode(r, payload)? }
         }
+        22 => Message::Page(Page::decode(r, payload, true)?),
         kind => Message::Unknown { kind },
     })
 }

@@ -64,6 +64,7 @@ fn page(as_of: u64, from: Cursor, next: Cursor, rows: Vec<u8>) -> Message {
         from,
         next,
         rows: rows.into(),
+        columns: false,
     })
 }
 
@@ -436,7 +437,8 @@ fn nobody_tells_an_owner_what_it_owns() {
     let as_of = OwnedHead { seq: 5, ..exact };
     let (from, next) = (Cursor::after(0), Cursor::after(5));
     let rows = row(1, "forged").into();
-    let page = Page { device: device(1), as_of, full: true, goes_on: false, from, next, rows };
+    let (full, goes_on, columns) = (true, false, false);
+    let page = Page { device: device(1), as_of, full, goes_on, from, next, rows, columns };
     table.say(0, 1, &Message::Page(page));
     assert_eq!(table.nodes[1].lane(1).exact, Some(exact));
     assert!(table.nodes[1].files(1).is_empty());
@@ -515,4 +517,28 @@ fn an_unknown_kind_is_skipped() {
     table.say(0, 1, &Message::Unknown { kind: 250 });
     assert_eq!((table.nodes[1].state(), table.nodes[1].events.len()), before);
     assert!(table.queue.is_empty() && table.nodes[1].refused.is_empty());
+}
+
+#[test]
+fn pages_come_in_columns_to_whoever_reads_them() {
+    for (features, columns) in [(7, true), (3, false)] {
+        let mut table = met();
+        let hello = Hello {
+            features,
+            schema: [1; 32],
+            clock_ms: table.now.wall_ms,
+            hlc: Hlc::from_ms(table.now.wall_ms),
+            heard: true,
+            state: State::default(),
+        };
+        table.say(0, 1, &Message::Hello(hello));
+        let pull = OwnedPull { device: device(1), exact: None, session: None, credit: 3 };
+        table.say(0, 1, &Message::OwnedPull(pull));
+        let pages = table.take(|flight| matches!(flight.message, Message::Page(_)));
+        assert!(!pages.is_empty());
+        for flight in pages {
+            let Message::Page(page) = flight.message else { unreachable!("only pages were taken") };
+            assert_eq!(page.columns, columns);
+        }
+    }
 }
