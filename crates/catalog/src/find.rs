@@ -270,9 +270,9 @@ fn is_member(db: &Connection, collection: Uuid, item: &Item) -> Result<bool, Cat
     Ok(false)
 }
 
-/// The function that tells SQLite whether a name fits what is looked for now. Names that do not fit
-/// never leave SQLite: with a row for each, a million names take three times as long. It is given
-/// bytes, as SQLite copies a text to end it with a zero.
+/// The function that tells SQLite whether a name fits what this search looks for. Names that do not fit
+/// never leave SQLite: handing out a row for each costs more than looking at it. It is given bytes, as
+/// SQLite copies a text to end it with a zero.
 const FITS: &str = "driftless_fits";
 
 /// Names of one kind in a range, or all; `fitting` those that fit.
