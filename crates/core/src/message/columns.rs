@@ -403,4 +403,38 @@ mod tests {
         next(&mut key, &[1, 63]).unwrap();
         assert_eq!(key.len(), MAX_KEY_BYTES);
     }
+
+    /// A page of files as an index writes them: ids in order of time, names and hashes in none.
+    fn files(count: i64) -> Vec<u8> {
+        let fields = (1..=9).map(FieldId).collect();
+        let mut page = PageWriter::new(&[PageModel { model: ModelId(1), fields }]);
+        for n in 0..count {
+            let hash = blake3::hash(&n.to_le_bytes());
+            let (time, random) = ((1_700_000_000_000 + n / 20).to_be_bytes(), hash.as_bytes());
+            let of_key = blake3::hash(random);
+            let key = [&time[2..], &[0x70, 0][..], &of_key.as_bytes()[..8]].concat();
+            let name = format!("{}-{n}.jpg", &hash.to_hex()[..6]);
+            let values = [
+                ValueRef::Blob(&[3; 16]),
+                ValueRef::Blob(&[4; 16]),
+                ValueRef::Text(&name),
+                ValueRef::Null,
+                ValueRef::Text("jpg"),
+                ValueRef::Int(n * 4_321),
+                ValueRef::Int(1_700_000_000_000 + n * 997),
+                ValueRef::Int(1_000_000 + n),
+                ValueRef::Blob(random),
+            ];
+            page.row(0, 1, &key, values, &[]);
+        }
+        page.finish()
+    }
+
+    #[test]
+    fn little_is_left_of_a_file_but_what_is_random() {
+        let packed = |rows: &[u8]| super::super::pack::pack(rows).unwrap().len();
+        let rows = files(500);
+        let (columns, rows) = (packed(&columns_of(&rows)), packed(&rows));
+        assert!(columns <= 500 * 52 && rows > 500 * 60, "{columns} of {rows}");
+    }
 }
