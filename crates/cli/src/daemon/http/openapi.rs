@@ -151,6 +151,10 @@ fn of_query(param: &Param) -> Value {
 fn body(params: &[Param]) -> Value {
     let properties = params.iter().map(|param| {
         let mut schema = schema(param, true);
+        if !param.required {
+            // What is null is not said.
+            schema = json!({"anyOf": [schema, {"type": "null"}]});
+        }
         schema["description"] = param.help.as_str().into();
         (param.name.clone(), schema)
     });
