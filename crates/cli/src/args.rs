@@ -219,7 +219,7 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
     /// One benchmark: commit, bulk, index, backfill, propagation, stream, merge or offline [default: all
-    /// of these]; or one that takes longer: catch_up, crowded, history, killed, large,
+    /// of these]; or one that takes longer: catch_up, crowded, curve, history, killed, large,
     /// idle, size
     pub(crate) name: Option<String>,
     /// End within 50 seconds
@@ -228,9 +228,12 @@ pub(crate) struct BenchArgs {
     /// The folder to index [default: one with 20,000 files that is made for it]
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
-    /// How many entries `large` has, in thousands rounded down [default: 1,000,000; with --quick 100,000]
+    /// How many entries `large` has, and `curve` at most, in thousands rounded down [default: 1,000,000; with --quick 100,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     pub(crate) rows: Option<u32>,
+    /// Where `curve` draws what it measured, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -1,11 +1,13 @@
 //! Figures: medians, each beside its limit.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// One figure, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// The median of what was measured.
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
@@ -34,6 +36,7 @@ impl Figure {
         let limit = median(pairs.iter().map(|pair| pair.1));
         let ratio = round(value / limit);
         let (value, limit) = (round(value), round(limit));
+        let name = name.into();
         Self { name, value, unit, limit, ratio, samples: pairs.len(), words, against }
     }
 }

@@ -6,6 +6,7 @@ mod bare;
 mod catch_up;
 mod commit;
 mod crowded;
+mod curve;
 mod figure;
 mod gauge;
 mod history;
@@ -18,6 +19,7 @@ mod offline;
 mod peer;
 mod place;
 mod plain;
+mod plot;
 mod propagation;
 mod rows;
 mod size;
@@ -62,13 +64,14 @@ const ALL: [Benchmark; 8] = [
 
 /// These take minutes and a gigabyte of disk, or give the same each time: they run only when they are
 /// named.
-const LARGE: [Benchmark; 7] = [
+const LARGE: [Benchmark; 8] = [
     Benchmark {
         name: "catch_up",
         words: "ten missed changes of a large library",
         run: catch_up::run,
     },
     Benchmark { name: "crowded", words: "edits during a backfill of a million", run: crowded::run },
+    Benchmark { name: "curve", words: "cost by size and by number of devices", run: curve::run },
     Benchmark { name: "history", words: "a million edits within a bound", run: history::run },
     Benchmark { name: "killed", words: "a backfill with twenty kills", run: killed::run },
     Benchmark { name: "large", words: "a library of a million entries", run: large::run },
@@ -79,6 +82,10 @@ const LARGE: [Benchmark; 7] = [
 /// Runs the benchmarks. Their processes and directories are gone afterwards, however it ends.
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<Exit, Failure> {
     let chosen = choose(args.name.as_deref())?;
+    if args.plot.is_some() && args.name.as_deref() != Some("curve") {
+        let failure = Failure::usage("only the benchmark curve draws something");
+        return Err(failure.next("driftless bench curve --plot FILE"));
+    }
     let begun = Instant::now();
     let printer = Printer::new(Look { json, ..Look::default() });
     let mut bench = Bench::new(args, printer)?;

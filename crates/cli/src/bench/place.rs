@@ -26,6 +26,8 @@ pub(super) struct Bench {
     pub(super) quick: bool,
     /// How large a large library is, if somebody said so.
     pub(super) rows: Option<u32>,
+    /// Where a drawing is to be.
+    pub(super) plot: Option<PathBuf>,
     printer: Printer,
     doing: String,
     until: Option<Instant>,
@@ -47,6 +49,7 @@ impl Bench {
             path,
             quick: args.quick,
             rows: args.rows,
+            plot: args.plot.clone(),
             printer,
             doing: String::new(),
             until: None,

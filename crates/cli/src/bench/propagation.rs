@@ -34,17 +34,25 @@ pub(super) struct Peer {
 
 /// A commit here, seen by one device and by ten.
 pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
+    let [one, ten] = fan_out(bench, [1, 10])?;
+    let one = figures(&one, ONE, "until another device can read it");
+    let ten = figures(&ten, TEN, "until the slowest of ten can read it");
+    Ok(one.into_iter().chain(ten).collect())
+}
+
+/// The same for so many devices each, which grow in number.
+pub(super) fn fan_out<const N: usize>(
+    bench: &mut Bench,
+    counts: [usize; N],
+) -> Result<[Vec<Measured>; N], Failure> {
     let founder = bench.device()?;
     let library = founder.found()?;
     library.sync(loopback())?;
     let mut fan = Fan::new(&bench.fresh())?;
     let mut peers = Vec::new();
     let mut count = 0;
-    let mut figures = Vec::new();
-    for (with, names, words) in [
-        (1, ONE, "until another device can read it"),
-        (10, TEN, "until the slowest of ten can read it"),
-    ] {
+    let mut all = [const { Vec::new() }; N];
+    for (with, measured) in counts.into_iter().zip(&mut all) {
         while peers.len() < with {
             bench.tell(&format!("device {} of {with} joins", peers.len() + 1))?;
             let peer = join(bench, &library)?;
@@ -60,16 +68,21 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
                 .map(|_| measure(&library, &peers, &mut fan, &mut count))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        let all: Vec<Measured> = samples.into_iter().flatten().collect();
-        let echo: Vec<_> = all.iter().map(|one| (one.ours, one.echo)).collect();
-        let bare: Vec<_> = all.iter().map(|one| (one.ours, one.bare)).collect();
-        let most = "the same, 95 of 100 commits";
-        figures.push(Figure::of((names[0], "ms"), (words, ECHO), &echo));
-        figures.push(high(names[1], (most, ECHO), &echo));
-        figures.push(Figure::of((names[2], "ms"), (words, BARE), &bare));
-        figures.push(high(names[3], (most, BARE), &bare));
+        *measured = samples.into_iter().flatten().collect();
     }
-    Ok(figures)
+    Ok(all)
+}
+
+fn figures(all: &[Measured], names: [&'static str; 4], words: &'static str) -> [Figure; 4] {
+    let echo: Vec<_> = all.iter().map(|one| (one.ours, one.echo)).collect();
+    let bare: Vec<_> = all.iter().map(|one| (one.ours, one.bare)).collect();
+    let most = "the same, 95 of 100 commits";
+    [
+        Figure::of((names[0], "ms"), (words, ECHO), &echo),
+        high(names[1], (most, ECHO), &echo),
+        Figure::of((names[2], "ms"), (words, BARE), &bare),
+        high(names[3], (most, BARE), &bare),
+    ]
 }
 
 const ONE: [&str; 4] =
@@ -77,13 +90,13 @@ const ONE: [&str; 4] =
 const TEN: [&str; 4] =
     ["propagation_10", "propagation_10_p95", "propagation_10_bare", "propagation_10_bare_p95"];
 const ECHO: &str = "a datagram to each and back";
-const BARE: &str = "an fsync, then a bare QUIC message to each";
+pub(super) const BARE: &str = "an fsync, then a bare QUIC message to each";
 
 /// Milliseconds of one commit, and of what it is set against.
-struct Measured {
-    ours: f64,
-    echo: f64,
-    bare: f64,
+pub(super) struct Measured {
+    pub(super) ours: f64,
+    pub(super) echo: f64,
+    pub(super) bare: f64,
 }
 
 /// What 95 of 100 did not exceed.

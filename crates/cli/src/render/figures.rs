@@ -17,7 +17,7 @@ pub(crate) fn figures(figures: &[Figure]) -> String {
     ]);
     for figure in figures {
         table.row([
-            figure.name.to_owned(),
+            figure.name.to_string(),
             number(figure.value),
             number(figure.limit),
             figure.unit.to_owned(),
