@@ -268,6 +268,10 @@ pub(crate) struct PeerState {
     pub(crate) behind: u64,
     /// Change sets of it that are not here, as far as is known.
     pub(crate) ahead: u64,
+    /// For how long it has lacked something that is here; 0 if it lacks nothing.
+    pub(crate) lag_ms: u64,
+    /// How long ago it acknowledged something new, if it did since the daemon is up.
+    pub(crate) acked_ms_ago: Option<u64>,
     pub(crate) rtt_ms: Option<f64>,
     pub(crate) clock_offset_ms: Option<i64>,
     /// Whether it has everything that is here.

@@ -88,6 +88,14 @@ pub(crate) enum Command {
         error. An error does not stop the batch; the exit code is then 1."
     )]
     Batch,
+    /// Show in the terminal how things stand and what goes on, as it happens
+    #[command(
+        long_about = "Show in the terminal how things stand and what goes on, as it happens: the verdict, \
+        the devices with their links and lags, what was written, applied, sent and received in the last \
+        minute, conflicts, quarantine, the last events. Needs the daemon.\n\n\
+        Keys: arrows select a device, p pauses its link or resumes it, s syncs, ? tells all keys, q quits."
+    )]
+    Top,
     /// Measure how fast this is here, each figure beside what the machine could do at best
     Bench(BenchArgs),
     /// A device that `bench` starts

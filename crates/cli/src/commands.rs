@@ -23,7 +23,7 @@ use crate::output::Output as _;
 use crate::places::{Places, Surroundings};
 use crate::printer::{Look, Printer};
 use crate::wire::Request;
-use crate::{bench, daemon, demo, doctor, hostname};
+use crate::{bench, daemon, demo, doctor, hostname, top};
 
 /// Runs what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -42,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Join(args) => join::run(&places()?, &args, cli.json),
         Command::Restore { file, yes } => restore(&places()?, &file, (cli.json, yes)),
         Command::Batch => batch::run(&places()?),
+        Command::Top => top::run(&places()?),
         Command::Library(LibraryCommand::Doctor) => doctor::run(&places()?, cli.json),
         Command::Library(command) => library(&places()?, command, cli.json),
     }

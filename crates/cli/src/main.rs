@@ -26,6 +26,7 @@ mod render;
 mod samples;
 mod telling;
 mod text;
+mod top;
 mod wire;
 
 use std::io::{self, Write as _};
@@ -43,8 +44,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let as_json = cli.json;
-    telling::begin(&cli.command);
-    match commands::run(cli) {
+    let done = telling::begin(&cli.command).and_then(|()| commands::run(cli));
+    telling::end();
+    match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_silent() {

@@ -25,6 +25,8 @@ pub(crate) fn peer(name: &str, online: bool, behind: u64, ahead: u64) -> PeerSta
         twin: false,
         behind,
         ahead,
+        lag_ms: 0,
+        acknowledged_ms_ago: None,
         rtt_ms: None,
         route: None,
         clock_offset_ms: None,

@@ -40,6 +40,12 @@ pub struct PeerStatus {
     pub behind: u64,
     /// Change sets that it has and that are not here.
     pub ahead: u64,
+    /// For how long it has lacked something that is here, in milliseconds, as far as this process knows;
+    /// 0 if it lacks nothing.
+    pub lag_ms: u64,
+    /// How long ago it acknowledged something new, in milliseconds, if it did since the library was
+    /// opened.
+    pub acknowledged_ms_ago: Option<u64>,
     /// The connection's round trip in milliseconds.
     pub rtt_ms: Option<f64>,
     /// The connection's route.
@@ -196,6 +202,9 @@ impl Writer {
         let meeting = self.meetings.get(&device).cloned().unwrap_or_default();
         let net = self.net.as_ref();
         let traffic = net.map(|net| net.traffic(&device)).unwrap_or_default();
+        let times = self.counters.peers.get(&device).copied().unwrap_or_default();
+        let now = crate::time::now().steady_ms;
+        let since = |then: u64| now.saturating_sub(then);
         let (live, bulk) = net.map_or((0, 0), |net| net.queued(&device));
         PeerStatus {
             member,
@@ -203,6 +212,8 @@ impl Writer {
             paused: net.is_some_and(|net| net.is_paused(&device)),
             behind: lag.behind,
             ahead: lag.ahead,
+            lag_ms: times.behind_since.filter(|_| lag.behind > 0).map_or(0, since),
+            acknowledged_ms_ago: times.acknowledged.map(since),
             rtt_ms: net.and_then(|net| net.rtt(&device)).map(|rtt| rtt.as_secs_f64() * 1e3),
             route: net.and_then(|net| net.route(&device)),
             clock_offset_ms: meeting.clock_offset_ms,

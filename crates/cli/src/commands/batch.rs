@@ -83,6 +83,7 @@ fn parse(line: &[u8]) -> Step {
         | Command::Join(_)
         | Command::Restore { .. }
         | Command::Batch
+        | Command::Top
         | Command::Bench(_)
         | Command::BenchPeer
         | Command::Completions { .. } => {

@@ -26,6 +26,7 @@ use crate::client::Connection;
 use crate::execute::scan_waiting;
 use crate::failure::{Exit, Failure};
 use crate::places::Places;
+use crate::telling;
 use crate::text;
 use clients::Clients;
 use http::Http;
@@ -79,6 +80,8 @@ pub(crate) fn up(places: &Places, args: &UpArgs, as_json: bool) -> Result<Exit, 
     drop(keeper);
     clients.farewell();
     close(library, deadline);
+    // Who asked for the end may read with it what became of everything.
+    telling::end();
     signals.close();
     match why {
         Some(Stop::Broken(error)) => Err(Failure::io("listening for commands", &error)

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use driftless::{
-    Checkpoint, DeviceId, EventFilter, EventKind, FieldChange, Library, LogEntry, LogFilter,
-    RecordChange, Severity, SyncEvent,
+    Checkpoint, DeviceId, EventFilter, EventKind, EventStream, FieldChange, Library, LogEntry,
+    LogFilter, RecordChange, Severity, Subscription, SyncEvent,
 };
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use super::history::{did, model_of};
 use super::value::json_value;
@@ -20,8 +21,6 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, Progress};
 use crate::text;
 
-/// How often it is looked for something new.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often it is looked whether whoever follows is still there.
 const BEAT: Duration = Duration::from_secs(5);
 /// Change sets that are read at a time while following.
@@ -46,7 +45,7 @@ pub(super) fn run(
         return Err(no_daemon("to follow what happens needs the daemon, and none runs"));
     }
     let mut wanted = wanted(library, args)?;
-    let (mut changes, mut happening) = (library.subscribe(), library.subscribe_events());
+    let (changes, happening) = (library.subscribe(), library.subscribe_events());
     let names = names(library)?;
     let (rows, mut told) = past(library, &wanted, &names)?;
     out.rows(Rows::Log(rows)).map_err(gone)?;
@@ -58,37 +57,98 @@ pub(super) fn run(
         let last = library.log(&LogFilter::default(), 1)?.last().map(|entry| entry.pos);
         filter.after = told.pos.max(last);
     }
-    let mut beat = Instant::now();
+    let mut news = News { changes, happening, runtime: runtime()? };
+    out.flush().map_err(gone)?;
     while !context.stopping.load(Ordering::Relaxed) {
-        out.flush().map_err(gone)?;
-        let mut rows = Vec::new();
-        let event = happening.poll();
-        let quiet = event.is_none();
-        // What was told already comes once more.
-        let event = event.filter(|event| event.id > told.event || event.times > 1);
-        if let Some(event) = event
-            && wanted.events.as_ref().is_some_and(|filter| filter.fits(&event))
-        {
-            told.event = told.event.max(event.id);
-            rows.push(event_row(&names, &event));
-        }
-        let quiet = changes.poll().is_none() && quiet;
-        if let Some(filter) = wanted.sets.as_mut().filter(|_| !quiet) {
-            let news = library.log(filter, NEWS)?;
-            filter.after = news.last().map(|entry| entry.pos).max(filter.after);
-            rows.extend(news.iter().map(|entry| log_row(library, entry)));
-        }
+        let rows = match news.wait(wanted.sets.is_some()) {
+            Woken::Happened(event) => happened(&event, &wanted, &mut told, &names),
+            Woken::Changed => {
+                written(library, &mut wanted, out)?;
+                continue;
+            }
+            Woken::Beat => {
+                out.progress(Progress { text: "following".to_owned() }).map_err(gone)?;
+                continue;
+            }
+            Woken::Closed => break,
+        };
         if !rows.is_empty() {
             out.rows(Rows::Log(rows)).map_err(gone)?;
-        } else if quiet {
-            std::thread::sleep(LOOK_EVERY);
-            if beat.elapsed() > BEAT {
-                beat = Instant::now();
-                out.progress(Progress { text: "following".to_owned() }).map_err(gone)?;
-            }
+            out.flush().map_err(gone)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// Where it is heard of what is new.
+struct News {
+    changes: Subscription,
+    happening: EventStream,
+    runtime: Runtime,
+}
+
+/// Why a wait is over.
+enum Woken {
+    Happened(SyncEvent),
+    Changed,
+    /// Nothing, for a while.
+    Beat,
+    /// Nothing will ever come again.
+    Closed,
+}
+
+impl News {
+    /// Waits until there is something new; nothing is done before. What was changed is waited for only
+    /// if somebody wants to know. The end of sync, which a daemon that ends begins with, is an event.
+    fn wait(&mut self, sets: bool) -> Woken {
+        let Self { changes, happening, runtime } = self;
+        let woken = runtime.block_on(async {
+            tokio::select! {
+                event = happening.changed() => event.map_or(Woken::Closed, Woken::Happened),
+                change = changes.changed(), if sets => change.map_or(Woken::Closed, |_| Woken::Changed),
+                () = tokio::time::sleep(BEAT) => Woken::Beat,
+            }
+        });
+        if matches!(woken, Woken::Changed) {
+            // One look finds all of them.
+            while changes.poll().is_some() {}
+        }
+        woken
+    }
+}
+
+/// What waits for two things at once, on the thread of whoever follows.
+fn runtime() -> Result<Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    built.map_err(|error| Failure::io("preparing to wait", &error))
+}
+
+/// The row of an event, if it is wanted.
+fn happened(event: &SyncEvent, wanted: &Wanted, told: &mut ToldUpTo, names: &Names) -> Vec<LogRow> {
+    // What was told already comes once more.
+    let new = event.id > told.event || event.times > 1;
+    if !new || !wanted.events.as_ref().is_some_and(|filter| filter.fits(event)) {
+        return Vec::new();
+    }
+    told.event = told.event.max(event.id);
+    vec![event_row(names, event)]
+}
+
+/// Tells of the change sets that are new.
+fn written(library: &Library, wanted: &mut Wanted, out: &mut dyn Output) -> Result<(), Failure> {
+    let Some(filter) = &mut wanted.sets else { return Ok(()) };
+    loop {
+        let news = library.log(filter, NEWS)?;
+        filter.after = news.last().map(|entry| entry.pos).max(filter.after);
+        if !news.is_empty() {
+            let rows = news.iter().map(|entry| log_row(library, entry)).collect();
+            out.rows(Rows::Log(rows)).map_err(gone)?;
+            out.flush().map_err(gone)?;
+        }
+        if news.len() < NEWS {
+            return Ok(());
+        }
+    }
 }
 
 /// What the options ask for.

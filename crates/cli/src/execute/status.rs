@@ -128,6 +128,8 @@ fn peer(peer: &PeerStatus) -> PeerState {
         online: peer.online,
         behind: peer.behind,
         ahead: peer.ahead,
+        lag_ms: peer.lag_ms,
+        acked_ms_ago: peer.acknowledged_ms_ago,
         rtt_ms: peer.rtt_ms,
         clock_offset_ms: peer.clock_offset_ms,
         acked: peer.met && peer.behind == 0,

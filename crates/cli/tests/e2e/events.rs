@@ -87,6 +87,8 @@ fn events_are_followed() {
     let two = world.joiner("two", &one);
     until_told("member_joined");
     until_told("link_up");
+    // Its row comes with what it has, a moment later.
+    one.sync();
     one.ok(&["devices", "evict", "two"]);
     until_told("member_evicted");
     drop(two);

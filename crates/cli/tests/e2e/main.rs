@@ -22,9 +22,14 @@ mod long_away;
 mod meetings;
 mod merging;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod prompts;
 mod restored;
 mod said;
 mod size;
+mod terminal;
+mod top;
 mod tour;
 mod traces;
 mod watch;

@@ -32,8 +32,8 @@ impl Writer {
             }
             NetEvent::Connected { peer, conn, route, address } => {
                 tracing::info!(%peer, route, "connected");
-                let library = self.store.identity().library;
-                self.sessions.begin(library, peer, conn, &route);
+                let here = self.here();
+                self.sessions.begin(&here, peer, conn, &route);
                 self.remember_where(peer, address);
                 self.connections_changed = true;
                 self.counters.peers.entry(peer).or_default().connections += 1;

@@ -9,7 +9,8 @@
 //! | `receive` | a message out of a session, until the engine has taken it in |
 //! | `apply` | a transaction of what came from others, visible and durable at its end |
 //!
-//! Each names `library`; the last four name `dot`: the change sets that they are about.
+//! Each names `library` and this `device`; the last four name `dot`: the change sets that they are
+//! about.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,8 +33,10 @@ pub(super) struct Sessions(BTreeMap<DeviceId, Span>);
 
 impl Sessions {
     /// A connection has come about.
-    pub(super) fn begin(&mut self, library: LibraryId, peer: DeviceId, conn: u64, route: &str) {
-        let span = tracing::debug_span!("session", %library, %peer, conn, route, ended = Empty);
+    pub(super) fn begin(&mut self, here: &Here, peer: DeviceId, conn: u64, route: &str) {
+        let Here { library, device } = here;
+        let span =
+            tracing::debug_span!("session", %library, %device, %peer, conn, route, ended = Empty);
         if !span.is_disabled() {
             self.0.insert(peer, span);
         }
@@ -47,26 +50,33 @@ impl Sessions {
     }
 
     /// The span of a message that goes to a peer, or has come from it.
-    fn of_message(&self, library: LibraryId, peer: DeviceId, passing: &Passing<'_>) -> Span {
+    fn of_message(&self, here: &Here, peer: DeviceId, passing: &Passing<'_>) -> Span {
+        let Here { library, device } = here;
         let Passing { message, bytes, sent } = *passing;
         let session = self.0.get(&peer).and_then(Span::id);
         let name = message.name();
         // What carries no change sets is beats and questions.
         match (dots_of(message), sent) {
             (Some(dot), true) => {
-                tracing::debug_span!(parent: session, "send", %library, %peer, kind = name, bytes, dot)
+                tracing::debug_span!(parent: session, "send", %library, %device, %peer, kind = name, bytes, dot)
             }
             (Some(dot), false) => {
-                tracing::debug_span!(parent: session, "receive", %library, %peer, kind = name, bytes, dot)
+                tracing::debug_span!(parent: session, "receive", %library, %device, %peer, kind = name, bytes, dot)
             }
             (None, true) => {
-                tracing::trace_span!(parent: session, "send", %library, %peer, kind = name, bytes)
+                tracing::trace_span!(parent: session, "send", %library, %device, %peer, kind = name, bytes)
             }
             (None, false) => {
-                tracing::trace_span!(parent: session, "receive", %library, %peer, kind = name, bytes)
+                tracing::trace_span!(parent: session, "receive", %library, %device, %peer, kind = name, bytes)
             }
         }
     }
+}
+
+/// Whose spans these are.
+pub(super) struct Here {
+    library: LibraryId,
+    device: DeviceId,
 }
 
 /// A message that passes the network's door.
@@ -88,11 +98,11 @@ pub(super) struct Work {
 impl Writer {
     /// A transaction begins: of local writes, or of what others sent.
     pub(super) fn begin_work(&self, local: bool) -> Work {
-        let library = self.store.identity().library;
+        let Here { library, device } = self.here();
         let span = if local {
-            tracing::debug_span!("commit", %library, dot = Empty, failed = Empty)
+            tracing::debug_span!("commit", %library, %device, dot = Empty, failed = Empty)
         } else {
-            tracing::debug_span!("apply", %library, dot = Empty, failed = Empty)
+            tracing::debug_span!("apply", %library, %device, dot = Empty, failed = Empty)
         };
         let before =
             (!span.is_disabled()).then(|| (self.store.vector().clone(), self.store.owned_vector()));
@@ -118,7 +128,13 @@ impl Writer {
         if !tracing::enabled!(Level::DEBUG) {
             return Span::none();
         }
-        self.sessions.of_message(self.store.identity().library, peer, passing)
+        self.sessions.of_message(&self.here(), peer, passing)
+    }
+
+    /// Who tells.
+    pub(super) fn here(&self) -> Here {
+        let identity = self.store.identity();
+        Here { library: identity.library, device: identity.device }
     }
 }
 
