@@ -1,5 +1,6 @@
-//! House rules that would rot as prose, kept as a program: `cargo xtask tidy`.
+//! House rules that would rot as prose, kept as programs: `cargo xtask tidy`, `cargo xtask cost`.
 
+mod cost;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -7,18 +8,28 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["tidy"] => match workspace_root().and_then(|root| tidy::run(&root)) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(1),
-            Err(why) => {
-                eprintln!("xtask: {why}");
-                ExitCode::from(1)
-            }
-        },
-        _ => {
-            eprintln!("usage: cargo xtask tidy    check the rules of the house");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = workspace_root().and_then(|root| match words.as_slice() {
+        ["tidy"] => tidy::run(&root).map(Some),
+        ["cost"] => cost::run(&root, false).map(Some),
+        ["cost", "--metrics"] => cost::metrics(&root).map(Some),
+        ["cost", "--keep"] => cost::run(&root, true).map(Some),
+        _ => Ok(None),
+    });
+    match outcome {
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => ExitCode::from(1),
+        Ok(None) => {
+            eprintln!(
+                "usage: cargo xtask tidy           check the rules of the house\n       \
+                 cargo xtask cost [--keep]  count what the hot paths cost; keep the counts\n       \
+                 cargo xtask cost --metrics count what counting costs"
+            );
             ExitCode::from(2)
+        }
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::from(1)
         }
     }
 }

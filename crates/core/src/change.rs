@@ -33,7 +33,7 @@ use crate::id::{Dot, Origin, RecordKey, Seq};
 use crate::limits::{
     MAX_BODY_BYTES, MAX_CHANGES, MAX_DOTS, MAX_FIELDS, MAX_ORIGINS, MAX_VALUE_BYTES,
 };
-use crate::record::read_dot;
+use crate::record::{Record, read_dot};
 use crate::schema::{FieldId, ModelId};
 use crate::value::Value;
 use crate::version::{Hash, Head};
@@ -213,6 +213,19 @@ impl ChangeSet {
         &self.bytes
     }
 
+    /// The models of its changes, one for each. It ends early where it cannot be read: this is for
+    /// counting.
+    pub fn models(&self) -> impl Iterator<Item = ModelId> {
+        let body = Reader::new(&self.bytes[self.body_at..]).bytes(MAX_BODY_BYTES, "a body");
+        let mut changes = body.and_then(at_changes).ok();
+        std::iter::from_fn(move || {
+            let (reader, left) = changes.as_mut().filter(|(_, left)| *left > 0)?;
+            *left -= 1;
+            let one = reader.bytes(MAX_BODY_BYTES, "a change").ok()?;
+            Some(ModelId(Reader::new(one).u32_le("a model id").ok()?))
+        })
+    }
+
     /// The changes.
     pub fn changes(&self) -> Result<Vec<Change>, CodecError> {
         let mut r = Reader::new(&self.bytes[self.body_at..]);
@@ -295,6 +308,20 @@ fn encode_body(changes: &[Change]) -> Vec<u8> {
     w.into_bytes()
 }
 
+/// Where the changes of a body begin, and how many there are.
+fn at_changes(body: &[u8]) -> Result<(Reader<'_>, usize), CodecError> {
+    let mut r = Reader::new(body);
+    let seal = r.u8("a body's seal")?;
+    if seal != 0 {
+        return Err(CodecError::Invalid { what: "a body's seal", found: seal.into() });
+    }
+    for _ in 0..r.items(MAX_ORIGINS, 41, "a body's origins")? {
+        r.origin()?;
+    }
+    let n = r.items(MAX_CHANGES, 8, "the changes of a change set")?;
+    Ok((r, n))
+}
+
 fn decode_body(body: &[u8]) -> Result<Vec<Change>, CodecError> {
     let mut r = Reader::new(body);
     let seal = r.u8("a body's seal")?;
@@ -327,6 +354,14 @@ impl Change {
             &self.op;
         let over = self.writes().iter().flat_map(|write| &write.over);
         lives.iter().chain(over)
+    }
+
+    /// Whether nothing of it shows in a record that it was applied to at `dot`, as something later or
+    /// concurrent stands above it.
+    pub fn is_superseded(&self, record: &Record, dot: &Dot) -> bool {
+        let mut writes = self.writes().iter().peekable();
+        writes.peek().is_some()
+            && writes.all(|write| record.winner(write.field).is_none_or(|it| it.dot != *dot))
     }
 
     /// Whether it says on which lives it builds, as setting and deleting must.
@@ -436,6 +471,32 @@ mod tests {
     fn change_sets_round_trip() {
         let set = sample();
         assert_eq!(ChangeSet::decode(set.bytes().clone()), Ok(set));
+    }
+
+    #[test]
+    fn its_models_are_told_without_reading_the_rest() {
+        assert_eq!(sample().models().collect::<Vec<_>>(), [ModelId(4); 3]);
+    }
+
+    #[test]
+    fn what_something_later_stands_above_is_superseded() {
+        let key = RecordKey::new(&[1; 16]).unwrap();
+        let write =
+            |name: &str| Write { field: FieldId(7), over: vec![], value: Value::Text(name.into()) };
+        let change = |op| Change { model: ModelId(4), key: key.clone(), op };
+        let (first, second) = (Dot::new(origin(1), 1), Dot::new(origin(2), 1));
+        let mut record = Record::default();
+        let made = change(Op::Create { over: vec![], fields: vec![write("a")] });
+        crate::merge::apply(&mut record, &made.op, first, Hlc(5), |_| false);
+        assert!(!made.is_superseded(&record, &first));
+        for (hlc, over) in [(Hlc(4), true), (Hlc(6), false)] {
+            let mut record = record.clone();
+            let set = change(Op::Set { lives: vec![first], fields: vec![write("b")] });
+            crate::merge::apply(&mut record, &set.op, second, hlc, |_| false);
+            assert_eq!(set.is_superseded(&record, &second), over);
+        }
+        let delete = change(Op::Delete { lives: vec![first] });
+        assert!(!delete.is_superseded(&record, &second), "an end is no value");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The dead letters: what is kept, counted, served and merged, and cannot show in a table.
 
+use std::collections::BTreeMap;
+
 use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
@@ -108,6 +110,25 @@ pub(crate) fn set_notes(
 }
 
 impl SqliteStore {
+    /// How many records and fields wait in quarantine, by model.
+    pub fn quarantined_by_model(&self) -> Result<BTreeMap<ModelId, u64>, StoreError> {
+        let mut counts = BTreeMap::new();
+        let tables = WHOLE.iter().chain((self.state.notes > 0).then_some(&"_quarantine"));
+        for table in tables {
+            let sql = format!("SELECT model, count(*) FROM {table} GROUP BY model");
+            let mut select = self.conn.prepare_cached(&sql).within(&self.conn, WHAT)?;
+            let mut rows = select.query([]).within(&self.conn, WHAT)?;
+            while let Some(row) = rows.next().within(&self.conn, WHAT)? {
+                let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
+                if *table == "_quarantine" || self.why_whole(table, model).is_some() {
+                    let count = row.get::<_, i64>(1).within(&self.conn, WHAT)?.cast_unsigned();
+                    *counts.entry(model).or_default() += count;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
     /// How many records and fields wait in quarantine.
     pub fn quarantined(&self) -> Result<u64, StoreError> {
         let mut count = self.state.notes;

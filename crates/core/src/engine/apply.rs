@@ -142,6 +142,7 @@ impl Engine {
             let old = merge::overwritten(&record, &change.op, store.keeps_older_than(header.hlc));
             let covered = |seen: &Dot| *seen == dot || store.vector().covers(seen);
             let lost = merge::apply(&mut record, &change.op, dot, header.hlc, covered);
+            self.count_superseded(change, &record, &dot);
             store.put_record(change.model, &change.key, &record)?;
             if !lost.is_empty() {
                 store.keep_lost(change.model, &change.key, &lost, dot)?;

@@ -59,9 +59,11 @@ pub use phase::Phase;
 pub use refused::WriteError;
 pub use waits::Waits;
 
+use crate::change::Change;
 use crate::clock::{Clock, Hlc};
-use crate::id::{DeviceId, Epoch, Origin};
+use crate::id::{DeviceId, Dot, Epoch, Origin};
 use crate::message::{Message, State};
+use crate::record::Record;
 use crate::schema::{ModelId, Schema};
 use crate::store::Store;
 use crate::version::{Life, OwnedHead, Vector};
@@ -176,6 +178,9 @@ pub struct Tally {
     pub committed: BTreeMap<ModelId, u64>,
     /// Changes that others wrote; of rows that a device owns, the pages that they came in.
     pub applied: BTreeMap<ModelId, u64>,
+    /// Of those that others wrote: changes of which nothing showed when they were applied, as something
+    /// later or concurrent stands above them.
+    pub superseded: BTreeMap<ModelId, u64>,
 }
 
 /// One replica's protocol state. See the [module](self).
@@ -219,6 +224,8 @@ pub struct Engine {
     certificates: Vec<Bytes>,
     /// How many changes of which models there were in this batch, by remote hands and by ours.
     changed: [BTreeMap<ModelId, u64>; 2],
+    /// Of those by remote hands, how many were superseded when they came.
+    superseded: BTreeMap<ModelId, u64>,
     /// The same of all batches since the start.
     tally: Tally,
     effects: Vec<Effect>,
@@ -264,6 +271,7 @@ impl Engine {
             flushed_at: 0,
             certificates: Vec::new(),
             changed: Default::default(),
+            superseded: BTreeMap::new(),
             tally: Tally::default(),
             effects: Vec::new(),
             next_id: 1,
@@ -344,6 +352,9 @@ impl Engine {
                 self.event(Event::Changed { models: models.into_keys().collect(), local });
             }
         }
+        for (model, changes) in std::mem::take(&mut self.superseded) {
+            *self.tally.superseded.entry(model).or_default() += changes;
+        }
         Ok(std::mem::take(&mut self.effects))
     }
 
@@ -352,8 +363,17 @@ impl Engine {
         &self.tally
     }
 
+    #[inline(never)]
     fn count(&mut self, local: bool, model: ModelId, changes: u64) {
         *self.changed[usize::from(local)].entry(model).or_default() += changes;
+    }
+
+    /// Counts a change that was applied, if nothing of it shows.
+    #[inline(never)]
+    fn count_superseded(&mut self, change: &Change, record: &Record, dot: &Dot) {
+        if change.is_superseded(record, dot) {
+            *self.superseded.entry(change.model).or_default() += 1;
+        }
     }
 
     /// The transaction was rolled back: forgets what was derived from it. Peers must be met anew
@@ -377,6 +397,7 @@ impl Engine {
         self.recall = None;
         self.history = None;
         self.changed = Default::default();
+        self.superseded.clear();
         self.effects.clear();
     }
 

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use driftless_core::change::ChangeSet;
 use driftless_core::engine::{Event, Phase};
 use driftless_core::id::DeviceId;
 use driftless_core::message::Message;
+use driftless_core::page::PageReader;
+use driftless_core::schema::ModelId;
 
 /// Bounds of the buckets of histograms, in seconds: from a commit on a quick disk to a device that was
 /// away.
@@ -60,6 +63,10 @@ pub(crate) struct Counters {
     pub(crate) failures: u64,
     /// By direction and kind.
     pub(crate) traffic: BTreeMap<(&'static str, &'static str), Traffic>,
+    /// Changes in change sets, and pages of rows, by direction and model.
+    pub(crate) changes: BTreeMap<(&'static str, ModelId), u64>,
+    /// Whether data came in this batch.
+    carried: bool,
     pub(crate) transitions: BTreeMap<&'static str, u64>,
     phase: Option<&'static str>,
     /// What happened, by name.
@@ -83,13 +90,20 @@ pub(crate) const EVENTS: [&str; 9] = [
 ];
 
 impl Counters {
-    /// A batch ended well; whether it was one of local writes.
+    /// A batch ended well; whether it was one of local writes. One that brought no data tells nothing
+    /// of how long that takes.
+    #[inline(never)]
     pub(crate) fn batch(&mut self, local: bool, took: Duration) {
-        let histogram = if local { &mut self.commit } else { &mut self.apply };
-        histogram.observe(took.as_secs_f64());
+        let carried = std::mem::take(&mut self.carried);
+        if local {
+            self.commit.observe(took.as_secs_f64());
+        } else if carried {
+            self.apply.observe(took.as_secs_f64());
+        }
     }
 
     /// A message came, or went to this many.
+    #[inline(never)]
     pub(crate) fn message(
         &mut self,
         direction: &'static str,
@@ -105,10 +119,29 @@ impl Counters {
         traffic.messages += to as u64;
         traffic.bytes += (bytes * to) as u64;
         traffic.sets += (sets * to) as u64;
+        self.models(direction, message, to as u64);
+    }
+
+    /// Which models the data of a message is about.
+    fn models(&mut self, direction: &'static str, message: &Message, to: u64) {
+        let mut add = |model| *self.changes.entry((direction, model)).or_default() += to;
+        match message {
+            Message::Changes(changes) => {
+                changes.sets.iter().flat_map(ChangeSet::models).for_each(add);
+            }
+            // Whoever applies a page that cannot be read refuses it.
+            Message::Page(page) => {
+                let models = PageReader::new(&page.rows).map(|rows| rows.models().to_vec());
+                models.into_iter().flatten().for_each(|model| add(model.model));
+            }
+            _ => {}
+        }
     }
 
     /// Change sets came, from their author: how old they are is known when they are visible.
+    #[inline(never)]
     pub(crate) fn arrived(&mut self, from: DeviceId, message: &Message) {
+        self.carried |= message.is_bulk() || matches!(message, Message::Changes(_));
         let Message::Changes(changes) = message else { return };
         let last = changes.sets.last().map(|set| set.header());
         if let Some(last) = last.filter(|last| last.origin.device == from)
@@ -119,6 +152,7 @@ impl Counters {
     }
 
     /// What came is visible. `clock` says how far a device's clock is ahead, in milliseconds.
+    #[inline(never)]
     pub(crate) fn visible(&mut self, now_ms: u64, clock: impl Fn(&DeviceId) -> i64) {
         for (device, written) in self.arrivals.drain(..) {
             let written = written.saturating_add_signed(clock(&device).saturating_neg());
@@ -131,8 +165,10 @@ impl Counters {
     pub(crate) fn lost(&mut self) {
         self.failures += 1;
         self.arrivals.clear();
+        self.carried = false;
     }
 
+    #[inline(never)]
     pub(crate) fn phase(&mut self, phase: &Phase) {
         let name = phase_name(phase);
         if self.phase.replace(name).is_some_and(|before| before != name) {
@@ -140,6 +176,7 @@ impl Counters {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn event(&mut self, event: &Event, now_ms: u64) {
         let mut add = |name, count| *self.events.entry(name).or_default() += count;
         match event {
@@ -164,6 +201,7 @@ impl Counters {
     }
 
     /// Whether a peer lacks something, at this moment of the steady clock. Returns since when.
+    #[inline(never)]
     pub(crate) fn behind(&mut self, peer: DeviceId, behind: bool, now_ms: u64) -> Option<u64> {
         let times = self.peers.entry(peer).or_default();
         times.behind_since = behind.then(|| times.behind_since.unwrap_or(now_ms));

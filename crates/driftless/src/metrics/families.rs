@@ -17,6 +17,8 @@ pub(super) struct Facts<'a> {
     pub(super) status: Status,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    /// What waits in quarantine, by model.
+    pub(super) quarantined: BTreeMap<ModelId, u64>,
     pub(super) room: Option<Room>,
     pub(super) now: Now,
     pub(super) schema: &'a Schema,
@@ -79,6 +81,11 @@ impl Facts<'_> {
         all.into_iter().map(|(id, count)| (name(id), float(count))).collect()
     }
 
+    fn moved(&self, direction: &str) -> Values {
+        let all = self.counters.changes.iter().filter(|((way, _), _)| *way == direction);
+        self.by_model(&all.map(|((_, model), count)| (*model, *count)).collect())
+    }
+
     fn of_work(&self) -> Vec<Metric> {
         let counters = &self.counters;
         let phase = phase_name(&self.status.standing.phase);
@@ -118,6 +125,21 @@ impl Facts<'_> {
                 "driftless_changes_committed_total",
                 "Changes that this device wrote.",
                 self.by_model(&self.tally.committed),
+            ),
+            counter(
+                "driftless_changes_sent_total",
+                "Changes in change sets that went to other devices, however often; of rows that a device owns, the pages.",
+                self.moved("sent"),
+            ),
+            counter(
+                "driftless_changes_received_total",
+                "Changes in change sets that came from other devices, however often; of rows that a device owns, the pages.",
+                self.moved("received"),
+            ),
+            counter(
+                "driftless_changes_superseded_total",
+                "Changes of others of which nothing showed when they were applied, as something later or concurrent stands above them.",
+                self.by_model(&self.tally.superseded),
             ),
             counter(
                 "driftless_changes_applied_total",
@@ -289,8 +311,8 @@ impl Facts<'_> {
             gauge("driftless_conflicts", "Open conflicts.", one(float(status.conflicts))),
             gauge(
                 "driftless_quarantined",
-                "Records and fields that wait in quarantine.",
-                one(float(status.quarantined)),
+                "Records and fields that wait in quarantine, by model.",
+                self.by_model(&self.quarantined),
             ),
             gauge(
                 "driftless_damaged_records",

@@ -115,9 +115,10 @@ impl Library {
     /// ```
     pub fn metrics(&self) -> Result<Vec<Metric>, Error> {
         let status = self.status()?;
-        let (counters, tally, now) = self.call(|writer| {
+        let (counters, tally, quarantined, now) = self.call(|writer| {
             let now = crate::time::now();
-            (writer.counters.clone(), writer.engine.tally().clone(), now)
+            let quarantined = writer.store.quarantined_by_model();
+            (writer.counters.clone(), writer.engine.tally().clone(), quarantined, now)
         })?;
         let room = match self.room() {
             Ok(room) => Some(room),
@@ -127,7 +128,9 @@ impl Library {
                 None
             }
         };
-        let facts = families::Facts { status, counters, tally, room, now, schema: self.schema() };
+        let quarantined = quarantined?;
+        let schema = self.schema();
+        let facts = families::Facts { status, counters, tally, quarantined, room, now, schema };
         Ok(facts.metrics())
     }
 }

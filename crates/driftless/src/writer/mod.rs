@@ -225,6 +225,7 @@ impl Writer {
     }
 
     /// Works until it is told to stop, or until everybody who could tell it something is gone.
+    #[inline(never)]
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut inbox = Inbox::new(commands, is_bulk);
         while let Some(first) = self.next(&mut inbox) {

@@ -185,6 +185,7 @@ impl Library {
 
 impl Writer {
     /// Measures what happened since the last time.
+    #[inline(never)]
     pub(crate) fn sample_trend(&mut self, gauges: Gauges) {
         let totals = Totals::of(&self.counters, self.engine.tally());
         let (mut sample, active) = self.trend.measure(totals, gauges);
