@@ -49,7 +49,7 @@ const TOLERANCE: u64 = 5;
 
 /// Counts, and compares with what is kept or keeps it; true if nothing is out of bounds.
 pub(crate) fn run(root: &Path, keep: bool) -> Result<bool, String> {
-    let program = built(root, "driftless-store", "cost")?;
+    let program = built(root, "cost")?;
     let mut found = BTreeMap::new();
     for (part, _) in PARTS {
         found.insert(part, count(&program, part)?);
@@ -76,10 +76,11 @@ pub(crate) fn run(root: &Path, keep: bool) -> Result<bool, String> {
 }
 
 /// Builds an example as tests are built, so that CI has built it already.
-fn built(root: &Path, package: &str, example: &str) -> Result<PathBuf, String> {
+fn built(root: &Path, example: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--package", package, "--example", example]);
+    // With the features that all packages together ask for, as tests are.
+    build.args(["build", "--workspace", "--example", example]);
     succeed(build.current_dir(root))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -89,7 +90,7 @@ fn built(root: &Path, package: &str, example: &str) -> Result<PathBuf, String> {
 /// Which part of the writer's instructions is counting, while one library writes and another applies;
 /// true if it is within its bound.
 pub(crate) fn metrics(root: &Path) -> Result<bool, String> {
-    let program = built(root, "driftless", "counting")?;
+    let program = built(root, "counting")?;
     let profile = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
     let out = format!("--callgrind-out-file={}", profile.display());
     let run = succeed(Command::new("valgrind").args(["--tool=callgrind", &out]).arg(program));
