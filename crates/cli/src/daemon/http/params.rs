@@ -320,6 +320,7 @@ mod tests {
             "down",
             "join",
             "restore",
+            "top",
             "batch",
             "bench",
             "bench-peer",
