@@ -71,16 +71,16 @@ impl SqliteStore {
         self.log.set_aside.as_deref()
     }
 
-    /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements and events, and makes it
-    /// durable there. If there is nothing but the trend to be written, that is not synced. To be called outside of a transaction. On an error nothing was moved, nothing
-    /// is lost, and it may be tried again.
+    /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements, the events and the
+    /// trend if it is due, and makes it durable there. To be called outside of a transaction. On an
+    /// error nothing was moved, nothing is lost, and it may be tried again.
     pub fn flush_log(&mut self) -> Result<(), StoreError> {
         if self.tx.is_some() {
             return Err(StoreError::Nested);
         }
         let acks = self.state.unwritten_acks().next().is_some();
-        if self.unflushed() == 0 && !acks && self.events.is_empty() {
-            return self.write_trend();
+        if self.unflushed() == 0 && !acks && self.events.is_empty() && !self.trend.is_due() {
+            return Ok(());
         }
         let origins = self.log.origins.clone();
         run(&self.log.conn, "BEGIN IMMEDIATE", "moving the log")?;
@@ -97,27 +97,6 @@ impl SqliteStore {
         self.events.written();
         self.trend.written();
         self.look_at_size()
-    }
-
-    /// Writes the trend by itself. It is not worth waiting for the disk.
-    fn write_trend(&mut self) -> Result<(), StoreError> {
-        const DOING: &str = "writing the trend";
-        if !self.trend.is_due() {
-            return Ok(());
-        }
-        let log = &self.log.conn;
-        let level = |level| log.pragma_update(None, "synchronous", level).within(log, DOING);
-        level("NORMAL")?;
-        let written = run(log, "BEGIN IMMEDIATE", DOING)
-            .and_then(|()| self.trend.write(log))
-            .and_then(|()| run(log, "COMMIT", DOING));
-        if !log.is_autocommit() {
-            run(log, "ROLLBACK", DOING)?;
-        }
-        level("FULL")?;
-        written?;
-        self.trend.written();
-        Ok(())
     }
 
     fn copy_all(&mut self) -> Result<(), StoreError> {

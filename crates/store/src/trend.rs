@@ -2,8 +2,8 @@
 //! everything there.
 //!
 //! What was measured waits in memory until the peer log is written anyway, or [`SqliteStore::keep_trend`]
-//! was called; then it is added to a step of each resolution, and steps that are too old go. If nothing
-//! else is written, nothing is synced: what a power cut takes of it is a gap.
+//! was called; then it is added to a step of each resolution, and steps that are too old go. What a
+//! crash takes of it is a gap.
 
 use std::collections::BTreeMap;
 

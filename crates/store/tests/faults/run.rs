@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use driftless_core::mem::MemStore;
 use driftless_core::schema::{ModelId, Schema};
 use driftless_core::store::{Acked, KeyRange, Store};
-use driftless_store::{SqliteStore, StoreError, StoreOptions};
+use driftless_store::{SqliteStore, StoreError, StoreOptions, TrendSample};
 
 use crate::common::{self, device, field, identity};
 use crate::disk::{Disk, Image, Plan};
@@ -141,6 +141,13 @@ impl<'a> Run<'a> {
                 self.durable = self.shows;
             }
             Step::Flush => {
+                self.store().flush_log()?;
+                self.note_flushed();
+            }
+            Step::Trend => {
+                let sample = TrendSample { committed: 1, ..TrendSample::default() };
+                self.store().note_trend(1_000_000, &sample);
+                self.store().keep_trend();
                 self.store().flush_log()?;
                 self.note_flushed();
             }

@@ -50,6 +50,8 @@ pub(crate) enum Step {
     Relaxed(Vec<Call>),
     Durable,
     Flush,
+    /// The trend is noted, and written with the peer log.
+    Trend,
     Sweep,
     GiveBack,
     Pin(u8),
@@ -251,6 +253,7 @@ pub(crate) fn life() -> Vec<Step> {
         Strict(vec![Append(1), Undone(vec![Record("tag", 9, 10), Append(2)]), Ack(2)]),
         Relaxed(vec![Append(2), Record("unknown", 4, 10), Page(1, false)]),
         Flush,
+        Trend,
         Strict(vec![
             Undone(vec![Rows("entry", &[77], false)]),
             Rows("entry", &[2], true),
@@ -318,6 +321,7 @@ pub(crate) fn migration() -> Vec<Step> {
         Look,
         Strict(vec![Append(1), Record("tag", 2, 20), Rows("entry", &[4], false)]),
         Flush,
+        Trend,
         Relaxed(vec![PruneLog(1, 1), PruneLane(1, 2), Ack(2), Mirror(&[1, 3]), Page(1, false)]),
         Durable,
         Sweep,
