@@ -14,7 +14,7 @@ use driftless_core::record::Record;
 use driftless_core::schema::ModelId;
 use driftless_core::store::{Place, Store as _};
 use driftless_net::Cut;
-use driftless_store::{BadRow, Salvage, Snapshot, StoreError, Taken};
+use driftless_store::{BadRow, RowsRead, Salvage, Snapshot, StoreError, Taken};
 
 use crate::error::Error;
 use crate::event_log::{EventKind, Happened};
@@ -136,26 +136,32 @@ struct Look {
     faults: Vec<String>,
     /// Why it could not be read to the end.
     unreadable: Option<String>,
+    /// Whether all rows were looked at, as not too many of them are bad.
+    ended: bool,
 }
 
 impl Look {
-    fn at(snapshot: &Snapshot) -> Result<Self, StoreError> {
-        let mut look = Self::default();
-        match snapshot.check_structure(MAX_FAULTS) {
-            Ok(faults) => look.faults = faults,
-            Err(error) => look.faults = vec![damage(error)?],
-        }
-        match snapshot.bad_rows() {
-            Ok(bad) => look.bad = bad,
+    /// At the pages and all rows.
+    fn at_rows(snapshot: &Snapshot) -> Result<Self, StoreError> {
+        let faults = found(snapshot.check_pages(MAX_FAULTS))?;
+        let mut look = Self { faults, ended: true, ..Self::default() };
+        match snapshot.read_rows() {
+            Ok(RowsRead { digests, bad, all: true }) => {
+                // The digests of models of which rows are taken out are made anew then.
+                let known = bad.iter().filter_map(|row| row.model).collect();
+                look.differ = &differing(snapshot.digests(), &digests) - &known;
+                look.bad = bad;
+            }
+            Ok(RowsRead { bad, .. }) => (look.bad, look.ended) = (bad, false),
             Err(error) => look.unreadable = Some(damage(error)?),
         }
-        if look.bad.is_empty() && look.unreadable.is_none() {
-            match snapshot.recompute_digests() {
-                Ok(made) => look.differ = differing(snapshot.digests(), &made.digests),
-                Err(error) => look.unreadable = Some(damage(error)?),
-            }
-        }
         Ok(look)
+    }
+
+    /// At what indexes have, too.
+    fn at_all(snapshot: &Snapshot) -> Result<Self, StoreError> {
+        let look = Self::at_rows(snapshot)?;
+        Ok(Self { faults: found(snapshot.check_structure(MAX_FAULTS))?, ..look })
     }
 
     fn is_clean(&self) -> bool {
@@ -164,6 +170,11 @@ impl Look {
             && self.faults.is_empty()
             && self.unreadable.is_none()
     }
+}
+
+/// What is wrong with a file's structure. One that cannot be checked to its end is a finding, too.
+fn found(checked: Result<Vec<String>, StoreError>) -> Result<Vec<String>, StoreError> {
+    checked.or_else(|error| Ok(vec![damage(error)?]))
 }
 
 /// The words of an error that is damage; any other error goes on.
@@ -175,7 +186,8 @@ fn damage(error: StoreError) -> Result<String, StoreError> {
     }
 }
 
-fn differing(kept: &Digests, made: &Digests) -> BTreeSet<ModelId> {
+/// The models of which two digests differ.
+pub(crate) fn differing(kept: &Digests, made: &Digests) -> BTreeSet<ModelId> {
     let of = |digests: &Digests, id: &ModelId| digests.get(id).copied().unwrap_or_default();
     let ids = kept.keys().chain(made.keys());
     ids.filter(|id| of(kept, id) != of(made, id)).copied().collect()
@@ -201,37 +213,50 @@ impl Library {
         let mut found = Examined::default();
         let mut models = BTreeSet::new();
         for looks in 0.. {
-            let look = Look::at(&self.snapshot()?)?;
-            found.unsound = look.unreadable.clone();
-            if looks == 0 {
-                found.faults.clone_from(&look.faults);
-            }
-            if look.is_clean() || found.unsound.is_some() {
+            let look = Look::at_rows(&self.snapshot()?)?;
+            self.treat(&look, &mut found, &mut models)?;
+            if look.ended || found.unsound.is_some() {
                 break;
             }
             if looks == MOST_LOOKS {
                 found.unsound = Some("every look at the rows finds more damage".to_owned());
-                break;
             }
-            models.extend(look.differ.iter().copied());
-            match self.transact(move |writer| writer.treat(&look)) {
-                Ok(taken) => {
-                    models.extend(taken.iter().map(|taken| taken.model));
-                    let named = taken.iter().map(|taken| self.schema().damaged(taken));
-                    found.damaged.extend(named);
-                }
-                Err(Error::Store(error)) => found.unsound = Some(damage(error)?),
-                Err(error) => return Err(error),
-            }
-            if found.unsound.is_some() {
-                break;
-            }
+        }
+        // What takes longest comes last: by then the rows are on their way back.
+        if found.unsound.is_none() {
+            let faults = crate::damage::found(self.snapshot()?.check_structure(MAX_FAULTS))?;
+            self.treat(&Look { faults, ..Look::default() }, &mut found, &mut models)?;
         }
         found.models = models.iter().map(|id| self.schema().name_of(*id)).collect();
         found.models.sort();
         let unsound = found.unsound.clone();
         self.call(move |writer| writer.set_unsound(unsound))?;
         Ok(found)
+    }
+
+    /// Treats what a look found, and adds it to what all looks did.
+    fn treat(
+        &self,
+        look: &Look,
+        found: &mut Examined,
+        models: &mut BTreeSet<ModelId>,
+    ) -> Result<(), Error> {
+        found.faults.extend(look.faults.iter().cloned());
+        found.unsound.clone_from(&look.unreadable);
+        if look.is_clean() || found.unsound.is_some() {
+            return Ok(());
+        }
+        models.extend(look.differ.iter().copied());
+        let treated = look.clone();
+        match self.transact(move |writer| writer.treat(&treated)) {
+            Ok(taken) => {
+                models.extend(taken.iter().map(|taken| taken.model));
+                found.damaged.extend(taken.iter().map(|taken| self.schema().damaged(taken)));
+            }
+            Err(Error::Store(error)) => found.unsound = Some(damage(error)?),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Forgets what was noted of records that no other device has.
@@ -369,7 +394,7 @@ impl Writer {
     /// Looks at everything, here and now, since something was met. If nothing is found to which it could
     /// be due, it will be met again, so nothing more is done with others.
     fn look_into(&mut self, met: Option<String>) {
-        let looked = self.store.snapshot().and_then(|snapshot| Look::at(&snapshot));
+        let looked = self.store.snapshot().and_then(|snapshot| Look::at_all(&snapshot));
         match looked {
             Ok(look) if look.unreadable.is_some() => self.set_unsound(look.unreadable),
             Ok(look) if look.is_clean() && met.is_some() => self.set_unsound(met),

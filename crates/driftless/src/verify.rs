@@ -1,6 +1,6 @@
 //! Comparing digests with peers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use driftless_core::id::DeviceId;
 use driftless_core::schema::ModelId;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::damage::differing;
 use crate::error::Error;
 use crate::library::Library;
 use crate::time;
@@ -139,14 +140,9 @@ impl Library {
     /// ```
     pub fn verify_rows(&self) -> Result<Vec<String>, Error> {
         let snapshot = self.snapshot()?;
-        let (kept, made) = (snapshot.digests(), snapshot.recompute_digests()?);
-        let of = |digests: &driftless_core::digest::Digests, id: &ModelId| {
-            digests.get(id).copied().unwrap_or_default()
-        };
-        let ids = kept.keys().chain(made.digests.keys());
-        let mut differ: BTreeSet<ModelId> =
-            ids.filter(|id| of(kept, id) != of(&made.digests, id)).copied().collect();
-        differ.extend(made.damaged.iter().map(|(model, _)| *model));
+        let read = snapshot.read_rows()?;
+        let mut differ = differing(snapshot.digests(), &read.digests);
+        differ.extend(read.bad.iter().filter_map(|row| row.model));
         Ok(differ.iter().map(|id| self.schema().name_of(*id)).collect())
     }
 }

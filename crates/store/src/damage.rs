@@ -2,7 +2,7 @@
 //! be read, in one transaction. From then on the replica is not exact, and says so to nobody but its
 //! engine, which brings it back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use driftless_core::digest::Digest;
@@ -10,7 +10,7 @@ use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::record::Record;
 use driftless_core::schema::ModelId;
 use driftless_core::store::Place;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use crate::conflict::set_conflicts;
 use crate::error::{StoreError, Within};
@@ -63,8 +63,7 @@ impl SqliteStore {
             if found.is_empty() {
                 continue;
             }
-            // An index that knows a row by what was written cannot let go of what it reads now.
-            run(&self.conn, &format!("REINDEX {}", quoted(room.name())))?;
+            self.delete_damaged(room, &found)?;
             for row in found {
                 self.take_out_row(room, row, &mut models, &mut taken)?;
             }
@@ -84,7 +83,7 @@ impl SqliteStore {
 
     /// Fails if SQLite finds anything wrong with the file's structure, as the open transaction has it.
     pub fn check_structure(&self) -> Result<(), StoreError> {
-        let found = structure(&self.conn, 1)?;
+        let found = structure(&self.conn, Depth::Indexes, 1)?;
         match found.first() {
             Some(fault) => Err(StoreError::damaged(&self.conn, fault.clone())),
             None => Ok(()),
@@ -127,37 +126,110 @@ impl SqliteStore {
                 seen,
             });
         }
-        found.iter_mut().try_for_each(|row| self.ask_indexes(room, row))?;
+        self.ask_indexes(room, &mut found)?;
         Ok(found)
     }
 
-    /// What the indexes of a model's table say of a row.
-    fn ask_indexes(&self, room: RowTable<'_>, row: &mut Found) -> Result<(), StoreError> {
+    /// What the indexes of a model's table say of rows. Each index is read once, from end to end, as
+    /// none leads from a row to its place in it.
+    fn ask_indexes(&self, room: RowTable<'_>, rows: &mut [Found]) -> Result<(), StoreError> {
         let RowTable::Model(table) = room else { return Ok(()) };
         let conn = &self.conn;
         let name = quoted(&table.name);
-        let by_key = quoted(&format!("sqlite_autoindex_{}_1", table.name));
-        let sql = format!("SELECT id FROM {name} INDEXED BY {by_key} WHERE +rowid = ?1");
-        let key = conn.query_row(&sql, [row.rowid], |row| row.get::<_, Vec<u8>>(0)).optional();
-        let key = known(key.within(conn, WHAT))?.flatten();
-        if let Some(key) = key.and_then(|key| known(key_of(conn, &key)).transpose()) {
-            row.keys.insert(key?);
-        }
+        let of: BTreeMap<i64, usize> =
+            rows.iter().enumerate().map(|(at, row)| (row.rowid, at)).collect();
+        let numbers: Vec<String> = of.keys().map(i64::to_string).collect();
+        let numbers = format!("[{}]", numbers.join(","));
+        let ask =
+            |columns: &str,
+             index: &str,
+             take: &mut dyn FnMut(usize, &Row<'_>) -> Result<(), StoreError>| {
+                let sql = format!(
+                    "SELECT rowid, {columns} FROM {name} INDEXED BY {} \
+                 WHERE +rowid IN (SELECT value FROM json_each(?1))",
+                    quoted(index)
+                );
+                let mut select = conn.prepare(&sql).within(conn, WHAT)?;
+                let mut entries = select.query([&numbers]).within(conn, WHAT)?;
+                while let Some(entry) = entries.next().within(conn, WHAT)? {
+                    if let Some(at) = of.get(&entry.get(0).within(conn, WHAT)?) {
+                        take(*at, entry)?;
+                    }
+                }
+                Ok(())
+            };
+        // Of an index that cannot be read to its end the rest is not known.
+        known(ask("id", &format!("sqlite_autoindex_{}_1", table.name), &mut |at, entry| {
+            let key = entry.get_ref(1).and_then(|key| Ok(key.as_blob()?)).within(conn, WHAT);
+            rows[at].keys.extend(known(key.and_then(|key| key_of(conn, key)))?);
+            Ok(())
+        }))?;
         if room.is_shared() {
             return Ok(());
         }
-        let by_lane = quoted(&format!("_lane.{}", table.name));
-        let sql = format!("SELECT _lane, _seq FROM {name} INDEXED BY {by_lane} WHERE +rowid = ?1");
-        let place = conn
-            .query_row(&sql, [row.rowid], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
-        if let Some((lane, seq)) = known(place.optional().within(conn, WHAT))?.flatten() {
+        known(ask("_lane, _seq", &format!("_lane.{}", table.name), &mut |at, entry| {
+            let number = |at: usize| entry.get::<_, i64>(at).within(conn, WHAT);
+            let (lane, seq) = (number(1)?, number(2)?);
+            let row = &mut rows[at];
             row.lanes.insert(lane);
             // Where the two are at odds nobody can tell which is right.
             if row.seen.seq != u64::try_from(seq).ok() {
                 row.seq = 0;
             }
-        }
+            Ok(())
+        }))?;
         Ok(())
+    }
+
+    /// Deletes damaged rows, and what indexes have of them.
+    fn delete_damaged(&self, room: RowTable<'_>, rows: &[Found]) -> Result<(), StoreError> {
+        let conn = &self.conn;
+        let unsure = self.unsure_indexes(room, rows)?;
+        run(conn, "SAVEPOINT deleting")?;
+        // An index that knows a row by what was written cannot let go of what it reads now: SQLite says
+        // so. It is made anew then, which takes as long as there are rows.
+        if known(delete(conn, room, rows))?.is_none() {
+            run(conn, "ROLLBACK TO deleting")?;
+            run(conn, &format!("REINDEX {}", quoted(room.name())))?;
+            delete(conn, room, rows)?;
+        } else {
+            let names = unsure.iter().map(|name| format!("REINDEX {}", quoted(name)));
+            names.into_iter().try_for_each(|sql| run(conn, &sql))?;
+        }
+        run(conn, "RELEASE deleting")
+    }
+
+    /// The partial indexes of a table that may have rows which, as they read now, are none of theirs: SQLite
+    /// does not look for them there.
+    fn unsure_indexes(
+        &self,
+        room: RowTable<'_>,
+        rows: &[Found],
+    ) -> Result<Vec<String>, StoreError> {
+        let conn = &self.conn;
+        let mut select = conn
+            .prepare(
+                "SELECT list.name, info.name FROM pragma_index_list(?1) AS list \
+                 JOIN pragma_index_info(list.name) AS info \
+                 WHERE list.partial AND info.seqno = 0",
+            )
+            .within(conn, WHAT)?;
+        let found = select
+            .query_map([room.name()], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)));
+        let found: Vec<(String, Option<String>)> =
+            found.and_then(Iterator::collect).within(conn, WHAT)?;
+        let mut unsure = Vec::new();
+        for (index, column) in found {
+            // Those that models declare have the rows whose first column is not null.
+            let sure = match column.filter(|_| index.starts_with("_ix.")) {
+                Some(column) => all_have(conn, room, &column, rows)?,
+                None => false,
+            };
+            if !sure {
+                unsure.push(index);
+            }
+        }
+        Ok(unsure)
     }
 
     fn take_out_row(
@@ -167,8 +239,6 @@ impl SqliteStore {
         models: &mut BTreeSet<ModelId>,
         taken: &mut Vec<Taken>,
     ) -> Result<(), StoreError> {
-        let sql = format!("DELETE FROM {} WHERE rowid = ?1", quoted(room.name()));
-        self.conn.execute(&sql, [row.rowid]).within(&self.conn, WHAT)?;
         let devices = if room.is_shared() { Vec::new() } else { self.devices_of(&row.lanes)? };
         // The model of a row that is kept whole may be what is damaged; who is asked for it under a
         // wrong one has nothing.
@@ -219,8 +289,7 @@ impl SqliteStore {
     /// may be what was damaged.
     fn recount(&mut self, model: ModelId) -> Result<(), StoreError> {
         let conn = &self.conn;
-        let exact: BTreeSet<i64> =
-            self.state.lanes.values().filter(|l| l.state.exact.is_some()).map(|l| l.id).collect();
+        let exact = self.state.exact_lanes();
         let mut digest = Digest::default();
         let mut queries: Vec<(String, bool)> = vec![
             (format!("SELECT _sum FROM _unknown_shared WHERE model = {}", model.0), false),
@@ -247,10 +316,26 @@ impl SqliteStore {
     }
 }
 
+/// How much of a file's structure is checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Depth {
+    /// Its pages.
+    Pages,
+    /// That indexes have what the tables have as well: it takes some ten times as long.
+    Indexes,
+}
+
 /// What SQLite finds wrong with the file's structure, up to `limit` findings.
-pub(crate) fn structure(conn: &Connection, limit: u32) -> Result<Vec<String>, StoreError> {
+pub(crate) fn structure(
+    conn: &Connection,
+    depth: Depth,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
     const WHAT: &str = "the structure of the file";
-    let sql = format!("PRAGMA integrity_check({limit})");
+    let sql = match depth {
+        Depth::Pages => format!("PRAGMA quick_check({limit})"),
+        Depth::Indexes => format!("PRAGMA integrity_check({limit})"),
+    };
     let mut select = conn.prepare(&sql).within(conn, WHAT)?;
     let found = select.query_map([], |row| row.get::<_, String>(0));
     let mut found: Vec<String> = found.and_then(Iterator::collect).within(conn, WHAT)?;
@@ -260,6 +345,31 @@ pub(crate) fn structure(conn: &Connection, limit: u32) -> Result<Vec<String>, St
 
 fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {
     conn.execute_batch(sql).within(conn, WHAT)
+}
+
+fn delete(conn: &Connection, room: RowTable<'_>, rows: &[Found]) -> Result<(), StoreError> {
+    let sql = format!("DELETE FROM {} WHERE rowid = ?1", quoted(room.name()));
+    let mut delete = conn.prepare_cached(&sql).within(conn, WHAT)?;
+    rows.iter().try_for_each(|row| delete.execute([row.rowid]).map(|_| ()).within(conn, WHAT))
+}
+
+/// Whether all rows read as if they had a value in a column.
+fn all_have(
+    conn: &Connection,
+    room: RowTable<'_>,
+    column: &str,
+    rows: &[Found],
+) -> Result<bool, StoreError> {
+    let (table, column) = (quoted(room.name()), quoted(column));
+    let sql = format!("SELECT {column} IS NOT NULL FROM {table} WHERE rowid = ?1");
+    let mut select = conn.prepare(&sql).within(conn, WHAT)?;
+    for row in rows {
+        let has = select.query_row([row.rowid], |row| row.get(0)).within(conn, WHAT);
+        if known(has)? != Some(true) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A row's columns for a person to read, should nothing else be left of it.

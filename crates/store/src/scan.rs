@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use driftless_core::codec::Writer;
-use driftless_core::digest::{OwnedChecksum, shared_checksum_in};
+use driftless_core::digest::{Digests, OwnedChecksum, shared_checksum_in};
 use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::record::Record;
 use driftless_core::schema::{ModelId, ModelKind};
@@ -25,7 +25,9 @@ use crate::shared::{decode_row, decode_whole};
 use crate::snapshot::Snapshot;
 
 const WHAT: &str = "a synced row";
-/// Damaged rows that one look names; the next look names more.
+/// Rows that are asked for at once.
+const SLICE: u32 = 10_000;
+/// Damaged rows behind which nothing more is read.
 const MAX_BAD: usize = 1_000;
 
 /// A table with synced rows.
@@ -42,8 +44,21 @@ pub(crate) enum RowTable<'a> {
 /// Where a damaged row lies.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct BadRow {
+    /// The model that it says it is of, if that can be read.
+    pub model: Option<ModelId>,
     pub(crate) table: String,
     pub(crate) rowid: i64,
+}
+
+/// What reading all rows came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RowsRead {
+    /// The digests of the rows that are what was written, but for those of lanes that are not exact.
+    pub digests: Digests,
+    /// Rows that are not what was written.
+    pub bad: Vec<BadRow>,
+    /// Whether all rows were read: not if there are too many of the bad ones.
+    pub all: bool,
 }
 
 impl<'a> RowTable<'a> {
@@ -98,6 +113,8 @@ impl<'a> RowTable<'a> {
 pub(crate) struct Seen {
     /// Whether it is what was written.
     pub(crate) sound: bool,
+    /// The checksum that is kept of it.
+    pub(crate) sum: Option<u64>,
     pub(crate) model: Option<ModelId>,
     pub(crate) key: Option<RecordKey>,
     pub(crate) lane: Option<i64>,
@@ -145,8 +162,15 @@ impl<'a> Checker<'a> {
                 known(row.get(2).within(conn, WHAT))?.map(ModelId)
             }
         };
-        let mut seen =
-            Seen { sound: false, model, key, lane: None, seq: None, remains: Remains::Nothing };
+        let mut seen = Seen {
+            sound: false,
+            sum: None,
+            model,
+            key,
+            lane: None,
+            seq: None,
+            remains: Remains::Nothing,
+        };
         if room.is_shared() {
             self.read_shared(room, row, keep, &mut seen)?;
         } else {
@@ -173,11 +197,11 @@ impl<'a> Checker<'a> {
                 (bytes.and_then(|bytes| decode_whole(conn, self.origins, bytes)), 4)
             }
         };
-        let sum = known(row.get::<_, i64>(sum).within(conn, WHAT))?;
+        seen.sum = known(row.get(sum).within(conn, WHAT))?.map(i64::cast_unsigned);
         let Some(record) = known(record)? else { return Ok(()) };
         if let (Some(model), Some(key)) = (seen.model, &seen.key) {
             let made = shared_checksum_in(&mut self.buffer, model, key, &record);
-            seen.sound = sum == Some(made.cast_signed());
+            seen.sound = seen.sum == Some(made);
         }
         if keep {
             let mut w = Writer::new();
@@ -204,6 +228,7 @@ impl<'a> Checker<'a> {
         };
         let number = |at: usize| known(row.get::<_, i64>(at).within(conn, WHAT));
         let (lane, seq, sum) = (number(lane)?, number(seq)?, number(sum)?);
+        seen.sum = sum.map(i64::cast_unsigned);
         seen.lane = lane;
         seen.seq = match seq {
             Some(seq) => known(from_sql_seq(conn, seq))?,
@@ -228,7 +253,7 @@ impl<'a> Checker<'a> {
             (seen.model, &seen.key, seen.seq, sums)
         {
             let made = sums.of(model, key.as_bytes(), seq, fields.iter().copied());
-            seen.sound = sum == Some(made.cast_signed());
+            seen.sound = seen.sum == Some(made);
         }
         if keep {
             let mut w = Writer::new();
@@ -248,12 +273,13 @@ pub(crate) fn known<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreEr
     }
 }
 
-/// Looks at up to `limit` rows of a table behind a place: the last of them, if there were any; damaged
-/// ones are added to `bad`.
+/// Looks at up to `limit` rows of a table behind a place: the last of them, if there were any. Each that is
+/// what was written goes to `sound`, damaged ones to `bad`.
 pub(crate) fn look(
     checker: &mut Checker<'_>,
     room: RowTable<'_>,
     (after, limit): (i64, u32),
+    mut sound: impl FnMut(&Seen),
     bad: &mut Vec<BadRow>,
 ) -> Result<Option<i64>, StoreError> {
     let conn = checker.conn;
@@ -264,29 +290,39 @@ pub(crate) fn look(
     while let Some(row) = rows.next().within(conn, WHAT)? {
         let rowid: i64 = row.get(0).within(conn, WHAT)?;
         last = Some(rowid);
-        if !checker.read(room, row, false)?.sound {
-            bad.push(BadRow { table: room.name().to_owned(), rowid });
+        let seen = checker.read(room, row, false)?;
+        if seen.sound {
+            sound(&seen);
+        } else {
+            bad.push(BadRow { model: seen.model, table: room.name().to_owned(), rowid });
         }
     }
     Ok(last)
 }
 
 impl Snapshot {
-    /// Rows that are not what was written, up to a thousand. An error that is
-    /// [`StoreError::Damaged`] says that a table cannot be read to its end.
-    pub fn bad_rows(&self) -> Result<Vec<BadRow>, StoreError> {
-        let mut bad = Vec::new();
+    /// Reads all rows, and makes the digests anew from them. Ends early where some thousand are bad. An
+    /// error that is [`StoreError::Damaged`] says that a table cannot be read to its end.
+    pub fn read_rows(&self) -> Result<RowsRead, StoreError> {
         let state = self.state();
         let mut checker = Checker::new(self.connection(), &state.origins, &state.lanes);
+        let exact = state.exact_lanes();
+        let (mut digests, mut bad) = (Digests::new(), Vec::new());
+        let mut count = |seen: &Seen| {
+            let counts = seen.lane.is_none_or(|lane| exact.contains(&lane));
+            if let (Some(model), Some(sum), true) = (seen.model, seen.sum, counts) {
+                digests.entry(model).or_default().add(sum);
+            }
+        };
         for room in RowTable::all(self.layout()) {
             let mut after = i64::MIN;
-            while let Some(last) = look(&mut checker, room, (after, 10_000), &mut bad)? {
+            while let Some(last) = look(&mut checker, room, (after, SLICE), &mut count, &mut bad)? {
                 after = last;
                 if bad.len() >= MAX_BAD {
-                    return Ok(bad);
+                    return Ok(RowsRead { digests, bad, all: false });
                 }
             }
         }
-        Ok(bad)
+        Ok(RowsRead { digests, bad, all: true })
     }
 }

@@ -140,7 +140,7 @@ impl SqliteStore {
         let room = rooms[here.unwrap_or(0)];
         let after = if here.is_some() { at.rowid } else { i64::MIN };
         room.name().clone_into(&mut at.table);
-        match look(&mut checker, room, (after, SLICE), bad)? {
+        match look(&mut checker, room, (after, SLICE), |_| {}, bad)? {
             Some(last) => at.rowid = last,
             None => match rooms.get(here.unwrap_or(0) + 1) {
                 Some(next) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use driftless_core::digest::{Digests, OwnedChecksum, shared_checksum};
+use driftless_core::digest::Digests;
 use driftless_core::id::{DeviceId, RecordKey, Seq};
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId, Schema};
@@ -11,6 +11,7 @@ use driftless_core::value::Value;
 use driftless_core::version::{OwnedHead, OwnedVector, Vector};
 use rusqlite::{Connection, Row, params};
 
+use crate::damage::{Depth, structure};
 use crate::error::{StoreError, Within, from_sql_seq};
 use crate::fields::{Fields, decode_fields};
 use crate::layout::{Layout, Table};
@@ -21,8 +22,6 @@ use crate::shared::{decode_row, decode_whole, load};
 use crate::state::State;
 
 const WHAT: &str = "a synced row";
-/// Damaged rows that are named; more are only felt in the digest.
-const MAX_NAMED: usize = 1_000;
 
 /// What was committed when it was taken. Usable from any thread, beside the writer.
 pub struct Snapshot {
@@ -53,15 +52,6 @@ pub struct RowState {
     pub seq: Seq,
     /// Its values that are not null, in order.
     pub fields: Vec<(FieldId, Value)>,
-}
-
-/// What the rows themselves say.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recomputed {
-    /// The digests of what is in the rows.
-    pub digests: Digests,
-    /// Rows that are not what their checksum says, or cannot be read; at most a thousand.
-    pub damaged: Vec<(ModelId, RecordKey)>,
 }
 
 impl SqliteStore {
@@ -276,122 +266,16 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Makes the digests anew from all rows, and finds those that are not what was written.
-    pub fn recompute_digests(&self) -> Result<Recomputed, StoreError> {
-        let mut out = Recomputed { digests: Digests::new(), damaged: Vec::new() };
-        for table in self.layout.iter() {
-            if table.kind.is_shared() {
-                self.sum_shared(table, &mut out)?;
-            } else {
-                self.sum_owned(table, &mut out)?;
-            }
-        }
-        self.sum_whole(&mut out)?;
-        out.digests.retain(|_, digest| *digest != driftless_core::digest::Digest::default());
-        Ok(out)
+    /// What SQLite finds wrong with the file's pages, up to `limit` findings; empty if all is well. Reads
+    /// the whole file once.
+    pub fn check_pages(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        structure(&self.conn, Depth::Pages, limit)
     }
 
-    fn sum_shared(&self, table: &Table, out: &mut Recomputed) -> Result<(), StoreError> {
-        let (conn, origins) = (&self.conn, &self.state.origins);
-        each(conn, &table.sql.scan, params![&[][..] as &[u8], -1], |row| {
-            let key = row_key(conn, row)?;
-            let record = decode_row(conn, origins, table, row, 1);
-            let kept: i64 = row.get(table.columns.len() + 2).within(conn, WHAT)?;
-            let sum = record.map(|record| shared_checksum(table.model, &key, &record));
-            out.take(table.model, key, sum, kept)
-        })
-    }
-
-    fn sum_owned(&self, table: &Table, out: &mut Recomputed) -> Result<(), StoreError> {
-        let conn = &self.conn;
-        let own = table.columns.len() + 1;
-        let mut sums = self.checksums();
-        each(conn, &table.sql.scan, params![&[][..] as &[u8], -1], |row| {
-            let lane: i64 = row.get(own + 1).within(conn, WHAT)?;
-            let Some(sums) = sums.get_mut(&lane) else { return Ok(()) };
-            let key = row_key(conn, row)?;
-            let seq = from_sql_seq(conn, row.get(own + 2).within(conn, WHAT)?)?;
-            let sum = read_fields(conn, table, row, 1)
-                .map(|fields| sums.of(table.model, key.as_bytes(), seq, fields.iter().copied()));
-            out.take(table.model, key, sum, row.get(own + 3).within(conn, WHAT)?)
-        })
-    }
-
-    fn sum_whole(&self, out: &mut Recomputed) -> Result<(), StoreError> {
-        let (conn, origins) = (&self.conn, &self.state.origins);
-        each(conn, "SELECT key, model, record, _sum FROM _unknown_shared", [], |row| {
-            let model = ModelId(row.get(1).within(conn, WHAT)?);
-            let key = row_key(conn, row)?;
-            let bytes = row.get_ref(2).and_then(|bytes| Ok(bytes.as_blob()?));
-            let record = decode_whole(conn, origins, bytes.within(conn, WHAT)?);
-            let sum = record.map(|record| shared_checksum(model, &key, &record));
-            out.take(model, key, sum, row.get(3).within(conn, WHAT)?)
-        })?;
-        let mut sums = self.checksums();
-        let sql = "SELECT key, model, lane, seq, fields, _sum FROM _unknown_owned";
-        each(conn, sql, [], |row| {
-            let lane: i64 = row.get(2).within(conn, WHAT)?;
-            let Some(sums) = sums.get_mut(&lane) else { return Ok(()) };
-            let model = ModelId(row.get(1).within(conn, WHAT)?);
-            let key = row_key(conn, row)?;
-            let seq = from_sql_seq(conn, row.get(3).within(conn, WHAT)?)?;
-            let bytes = row.get_ref(4).and_then(|bytes| Ok(bytes.as_blob()?));
-            let mut fields = Fields::new();
-            let sum = decode_fields(bytes.within(conn, WHAT)?, &mut fields)
-                .within(conn, WHAT)
-                .map(|()| sums.of(model, key.as_bytes(), seq, fields.iter().copied()));
-            out.take(model, key, sum, row.get(5).within(conn, WHAT)?)
-        })
-    }
-
-    fn checksums(&self) -> BTreeMap<i64, OwnedChecksum> {
-        let lanes = self.lanes.iter();
-        lanes.map(|(id, (device, head))| (*id, OwnedChecksum::new(*device, head.life))).collect()
-    }
-
-    /// What SQLite finds wrong with the file's structure, up to `limit` findings; empty if all is
-    /// well. Reads the whole file.
+    /// The same, and what indexes have that tables have not. Looks up every row in every index.
     pub fn check_structure(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        crate::damage::structure(&self.conn, limit)
+        structure(&self.conn, Depth::Indexes, limit)
     }
-}
-
-impl Recomputed {
-    /// Counts a row by what is in it, and names it if that is not what was written.
-    fn take(
-        &mut self,
-        model: ModelId,
-        key: RecordKey,
-        sum: Result<u64, StoreError>,
-        kept: i64,
-    ) -> Result<(), StoreError> {
-        let sum = match sum {
-            Ok(sum) => Some(sum),
-            Err(StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(sum) = sum {
-            self.digests.entry(model).or_default().add(sum);
-        }
-        if sum != Some(kept.cast_unsigned()) && self.damaged.len() < MAX_NAMED {
-            self.damaged.push((model, key));
-        }
-        Ok(())
-    }
-}
-
-fn each(
-    conn: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    mut visit: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut select = conn.prepare_cached(sql).within(conn, WHAT)?;
-    let mut rows = select.query(params).within(conn, WHAT)?;
-    while let Some(row) = rows.next().within(conn, WHAT)? {
-        visit(row)?;
-    }
-    Ok(())
 }
 
 fn row_key(conn: &Connection, row: &Row<'_>) -> Result<RecordKey, StoreError> {

@@ -80,6 +80,12 @@ impl State {
         })
     }
 
+    /// The numbers of the exact owned lanes.
+    pub(crate) fn exact_lanes(&self) -> BTreeSet<i64> {
+        let exact = self.lanes.values().filter(|lane| lane.state.exact.is_some());
+        exact.map(|lane| lane.id).collect()
+    }
+
     pub(crate) fn set_identity(&mut self, identity: Identity) {
         self.identity = Arc::new(identity);
         self.dirty.identity = true;

@@ -6,12 +6,12 @@ mod common;
 
 use std::path::Path;
 
-use driftless_core::digest::Digests;
 use driftless_core::schema::{FieldId, ModelId};
 use driftless_core::store::{HeldRow, Missing, Place, Store};
 use driftless_core::value::Value;
 use driftless_store::{Salvage, SqliteStore, StoreError};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use common::{create, device, entry, head, identity, key, record, schema, tag, text, version};
 
@@ -64,13 +64,12 @@ fn tamper(dir: &Path, sql: &str) {
 
 /// Finds damage and takes it out.
 fn take_out(store: &mut SqliteStore) -> Vec<Place> {
-    let bad = store.snapshot().unwrap().bad_rows().unwrap();
+    let bad = store.snapshot().unwrap().read_rows().unwrap().bad;
     store.begin().unwrap();
     let taken = store.take_out(&bad).unwrap();
     store.commit().unwrap();
-    assert_eq!(store.snapshot().unwrap().bad_rows().unwrap(), []);
-    let again = store.snapshot().unwrap().recompute_digests().unwrap();
-    assert_eq!((&again.digests, &again.damaged), (store.digests(), &vec![]));
+    let again = store.snapshot().unwrap().read_rows().unwrap();
+    assert_eq!((&again.digests, &again.bad), (store.digests(), &vec![]));
     taken.into_iter().map(|taken| (taken.model, taken.key)).collect()
 }
 
@@ -125,7 +124,7 @@ fn what_other_hands_changed_is_found_taken_out_and_put_back() {
         assert_eq!(*store.missing(), noted);
         put_back(&mut store);
         assert_eq!((store.digests(), store.missing().len()), (&before, 0), "{sql}");
-        assert_eq!(store.snapshot().unwrap().bad_rows().unwrap(), []);
+        assert_eq!(store.snapshot().unwrap().read_rows().unwrap().bad, []);
     }
 }
 
@@ -174,12 +173,12 @@ fn what_is_left_of_a_row_is_kept_until_it_is_back() {
 fn a_rolled_back_transaction_took_nothing_out() {
     let (dir, mut store) = library();
     tamper(dir.path(), "UPDATE tag SET name = 'forged' WHERE name = 'tag number 3'");
-    let bad = store.snapshot().unwrap().bad_rows().unwrap();
+    let bad = store.snapshot().unwrap().read_rows().unwrap().bad;
     store.begin().unwrap();
     assert_eq!(store.take_out(&bad).unwrap().len(), 1);
     store.rollback().unwrap();
     assert!(store.missing().is_empty());
-    assert_eq!(store.snapshot().unwrap().bad_rows().unwrap(), bad);
+    assert_eq!(store.snapshot().unwrap().read_rows().unwrap().bad, bad);
 }
 
 #[test]
@@ -246,8 +245,8 @@ fn contents(store: &SqliteStore) -> Result<String, StoreError> {
 fn is_noticed(store: &SqliteStore) -> bool {
     let look = || {
         let snapshot = store.snapshot()?;
-        let again: Digests = snapshot.recompute_digests()?.digests;
-        let sound = snapshot.bad_rows()?.is_empty() && again == *store.digests();
+        let read = snapshot.read_rows()?;
+        let sound = read.bad.is_empty() && read.digests == *store.digests();
         Ok::<_, StoreError>(sound && snapshot.check_structure(1)?.is_empty())
     };
     !look().unwrap_or(false)
@@ -291,7 +290,7 @@ fn an_index_that_is_damaged_is_made_anew() {
     });
     let mut store = reopen(dir.path());
     let snapshot = store.snapshot().unwrap();
-    let (bad, faults) = (snapshot.bad_rows().unwrap(), snapshot.check_structure(9).unwrap());
+    let (bad, faults) = (snapshot.read_rows().unwrap().bad, snapshot.check_structure(9).unwrap());
     assert!(bad.len() + faults.len() > 0);
     drop(snapshot);
     store.begin().unwrap();
@@ -301,6 +300,64 @@ fn an_index_that_is_damaged_is_made_anew() {
     put_back(&mut store);
     assert_eq!(store.snapshot().unwrap().check_structure(9).unwrap(), [""; 0]);
     assert!(!is_noticed(&store));
+}
+
+/// Changes rows without an index knowing of it, as a disk does.
+fn tamper_behind(dir: &Path, index: &str, sql: &str) {
+    let conn = Connection::open(dir.join("library.db")).unwrap();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
+    conn.execute_batch(&format!(
+        "PRAGMA writable_schema = ON; \
+         CREATE TEMP TABLE kept AS SELECT * FROM sqlite_schema WHERE name = '{index}'; \
+         DELETE FROM sqlite_schema WHERE name = '{index}'; \
+         PRAGMA writable_schema = RESET"
+    ))
+    .unwrap();
+    assert!(conn.execute(sql, []).unwrap() > 0, "{sql}");
+    conn.execute_batch(
+        "PRAGMA writable_schema = ON; \
+         INSERT INTO sqlite_schema SELECT * FROM kept; \
+         PRAGMA writable_schema = RESET",
+    )
+    .unwrap();
+}
+
+#[test]
+fn nothing_of_a_row_that_is_taken_out_stays_in_an_index() {
+    let (dir, mut store) = library();
+    let before = store.digests().clone();
+    let nothing: [&str; 0] = [];
+    for (index, sql) in [
+        ("_ix.tag.name", "UPDATE tag SET name = 'forged' WHERE name = 'tag number 3'"),
+        ("_ix.entry.parent", "UPDATE entry SET parent = x'77' WHERE name = 'entry number 3'"),
+        ("_lane.entry", "UPDATE entry SET _seq = 7 WHERE name = 'entry number 3'"),
+    ] {
+        tamper_behind(dir.path(), index, sql);
+        drop(store);
+        store = reopen(dir.path());
+        assert_ne!(store.snapshot().unwrap().check_structure(9).unwrap(), nothing, "{sql}");
+        assert_eq!(store.snapshot().unwrap().check_pages(9).unwrap(), nothing, "{sql}");
+        assert_eq!(take_out(&mut store).len(), 1, "{sql}");
+        assert_eq!(store.snapshot().unwrap().check_structure(9).unwrap(), nothing, "{sql}");
+        put_back(&mut store);
+        assert_eq!((store.digests(), store.missing().len()), (&before, 0));
+    }
+    // By what it reads this row is none of the partial index's. SQLite looks for it there neither when it
+    // deletes it nor when it checks the structure.
+    let sql = "UPDATE entry SET parent = NULL WHERE name = 'entry number 3'";
+    tamper_behind(dir.path(), "_ix.entry.parent", sql);
+    drop(store);
+    store = reopen(dir.path());
+    let known = |store: &SqliteStore| -> u8 {
+        let sql = "SELECT count(*) FROM entry INDEXED BY \"_ix.entry.parent\" WHERE parent NOTNULL";
+        let snapshot = store.snapshot().unwrap();
+        snapshot.connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(known(&store), ROWS);
+    assert_eq!(take_out(&mut store).len(), 1);
+    assert_eq!(known(&store), ROWS - 1);
+    put_back(&mut store);
+    assert_eq!((store.digests(), store.missing().len()), (&before, 0));
 }
 
 #[test]

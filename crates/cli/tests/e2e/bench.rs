@@ -72,6 +72,7 @@ fn a_large_library_is_measured_in_all_its_parts() {
         ("large_verify", "ms"),
         ("large_repair", "s"),
         ("large_repair_bytes", "KiB"),
+        ("large_deep", "s"),
     ];
     are(&figures(&["large", "--rows", "3000"]), &expected);
 }

@@ -3,6 +3,7 @@
 
 mod find;
 mod meet;
+mod repair;
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     pair.founder.kill();
     let library = pair.founder.open()?;
     figures.extend(find::run(bench, &library)?);
-    figures.extend(meet::run(bench, &library, &pair)?);
+    figures.extend(meet::run(bench, &library)?);
+    figures.extend(repair::run(bench, &library, &pair)?);
     Ok(figures)
 }
 
