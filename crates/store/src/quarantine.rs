@@ -1,7 +1,6 @@
 //! The dead letters: what is kept, counted, served and merged, and cannot show in a table.
 
-use std::collections::BTreeMap;
-
+use driftless_core::engine::ModelCounts;
 use driftless_core::id::{DeviceId, RecordKey};
 use driftless_core::record::Record;
 use driftless_core::schema::{FieldId, ModelId};
@@ -111,8 +110,8 @@ pub(crate) fn set_notes(
 
 impl SqliteStore {
     /// How many records and fields wait in quarantine, by model.
-    pub fn quarantined_by_model(&self) -> Result<BTreeMap<ModelId, u64>, StoreError> {
-        let mut counts = BTreeMap::new();
+    pub fn quarantined_by_model(&self) -> Result<ModelCounts, StoreError> {
+        let mut counts = ModelCounts::of(&self.schema);
         let tables = WHOLE.iter().chain((self.state.notes > 0).then_some(&"_quarantine"));
         for table in tables {
             let sql = format!("SELECT model, count(*) FROM {table} GROUP BY model");
@@ -122,7 +121,7 @@ impl SqliteStore {
                 let model = ModelId(row.get(0).within(&self.conn, WHAT)?);
                 if *table == "_quarantine" || self.why_whole(table, model).is_some() {
                     let count = row.get::<_, i64>(1).within(&self.conn, WHAT)?.cast_unsigned();
-                    *counts.entry(model).or_default() += count;
+                    counts.add(model, count);
                 }
             }
         }

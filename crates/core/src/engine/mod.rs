@@ -43,6 +43,7 @@ mod reconcile;
 mod refused;
 mod serve;
 mod session;
+mod tally;
 mod twins;
 mod waits;
 
@@ -57,6 +58,7 @@ pub use input::{Input, Now};
 pub use own::Doubt;
 pub use phase::Phase;
 pub use refused::WriteError;
+pub use tally::{ModelCounts, Tally};
 pub use waits::Waits;
 
 use crate::change::Change;
@@ -171,18 +173,6 @@ pub struct Lag {
     pub ahead: u64,
 }
 
-/// How much was changed, by model. It counts and decides nothing.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
-    /// Changes that this device wrote.
-    pub committed: BTreeMap<ModelId, u64>,
-    /// Changes that others wrote; of rows that a device owns, the pages that they came in.
-    pub applied: BTreeMap<ModelId, u64>,
-    /// Of those that others wrote: changes of which nothing showed when they were applied, as something
-    /// later or concurrent stands above them.
-    pub superseded: BTreeMap<ModelId, u64>,
-}
-
 /// One replica's protocol state. See the [module](self).
 pub struct Engine {
     identity: Identity,
@@ -247,6 +237,7 @@ impl Engine {
         seed: u64,
     ) -> Result<Self, S::Error> {
         let clock = Clock::new(store.clock(), config.max_drift_ms);
+        let tally = Tally::of(&schema);
         let mut engine = Self {
             identity,
             schema,
@@ -272,7 +263,7 @@ impl Engine {
             certificates: Vec::new(),
             changed: Default::default(),
             superseded: BTreeMap::new(),
-            tally: Tally::default(),
+            tally,
             effects: Vec::new(),
             next_id: 1,
             random: seed,
@@ -347,13 +338,13 @@ impl Engine {
                 self.prune_soon(now);
                 let tally = if local { &mut self.tally.committed } else { &mut self.tally.applied };
                 for (model, changes) in &models {
-                    *tally.entry(*model).or_default() += changes;
+                    tally.add(*model, *changes);
                 }
                 self.event(Event::Changed { models: models.into_keys().collect(), local });
             }
         }
         for (model, changes) in std::mem::take(&mut self.superseded) {
-            *self.tally.superseded.entry(model).or_default() += changes;
+            self.tally.superseded.add(model, changes);
         }
         Ok(std::mem::take(&mut self.effects))
     }
@@ -363,6 +354,7 @@ impl Engine {
         &self.tally
     }
 
+    /// Counts changes that were written or applied.
     #[inline(never)]
     fn count(&mut self, local: bool, model: ModelId, changes: u64) {
         *self.changed[usize::from(local)].entry(model).or_default() += changes;

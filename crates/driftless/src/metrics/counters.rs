@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use driftless_core::change::ChangeSet;
-use driftless_core::engine::{Event, Phase};
+use driftless_core::engine::{Event, ModelCounts, Phase};
 use driftless_core::id::DeviceId;
 use driftless_core::message::Message;
 use driftless_core::page::PageReader;
-use driftless_core::schema::ModelId;
+use driftless_core::schema::Schema;
 
 /// Bounds of the buckets of histograms, in seconds: from a commit on a quick disk to a device that was
 /// away.
@@ -35,6 +35,25 @@ impl Histogram {
     }
 }
 
+/// Which way messages go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Direction {
+    /// To this device.
+    Received,
+    /// From it.
+    Sent,
+}
+
+impl Direction {
+    /// The word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Sent => "sent",
+        }
+    }
+}
+
 /// Messages of one kind in one direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
@@ -55,16 +74,18 @@ pub(crate) struct PeerTimes {
 }
 
 /// All of it, since the library was opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counters {
     pub(crate) commit: Histogram,
     pub(crate) apply: Histogram,
     pub(crate) propagation: Histogram,
     pub(crate) failures: u64,
     /// By direction and kind.
-    pub(crate) traffic: BTreeMap<(&'static str, &'static str), Traffic>,
-    /// Changes in change sets, and pages of rows, by direction and model.
-    pub(crate) changes: BTreeMap<(&'static str, ModelId), u64>,
+    pub(crate) traffic: BTreeMap<(Direction, &'static str), Traffic>,
+    /// Changes in change sets, and pages of rows, that came from others.
+    pub(crate) received: ModelCounts,
+    /// The same of what went to others.
+    pub(crate) sent: ModelCounts,
     /// Whether data came in this batch.
     carried: bool,
     pub(crate) transitions: BTreeMap<&'static str, u64>,
@@ -90,6 +111,25 @@ pub(crate) const EVENTS: [&str; 9] = [
 ];
 
 impl Counters {
+    /// None yet, of a library with this schema.
+    pub(crate) fn of(schema: &Schema) -> Self {
+        Self {
+            commit: Histogram::default(),
+            apply: Histogram::default(),
+            propagation: Histogram::default(),
+            failures: 0,
+            traffic: BTreeMap::new(),
+            received: ModelCounts::of(schema),
+            sent: ModelCounts::of(schema),
+            carried: false,
+            transitions: BTreeMap::new(),
+            phase: None,
+            events: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            arrivals: Vec::new(),
+        }
+    }
+
     /// A batch ended well; whether it was one of local writes. One that brought no data tells nothing
     /// of how long that takes.
     #[inline(never)]
@@ -106,7 +146,7 @@ impl Counters {
     #[inline(never)]
     pub(crate) fn message(
         &mut self,
-        direction: &'static str,
+        direction: Direction,
         message: &Message,
         bytes: usize,
         to: usize,
@@ -123,8 +163,12 @@ impl Counters {
     }
 
     /// Which models the data of a message is about.
-    fn models(&mut self, direction: &'static str, message: &Message, to: u64) {
-        let mut add = |model| *self.changes.entry((direction, model)).or_default() += to;
+    fn models(&mut self, direction: Direction, message: &Message, to: u64) {
+        let counts = match direction {
+            Direction::Received => &mut self.received,
+            Direction::Sent => &mut self.sent,
+        };
+        let mut add = |model| counts.add(model, to);
         match message {
             Message::Changes(changes) => {
                 changes.sets.iter().flat_map(ChangeSet::models).for_each(add);
@@ -168,6 +212,7 @@ impl Counters {
         self.carried = false;
     }
 
+    /// The phase may be another one.
     #[inline(never)]
     pub(crate) fn phase(&mut self, phase: &Phase) {
         let name = phase_name(phase);
@@ -176,6 +221,7 @@ impl Counters {
         }
     }
 
+    /// The engine tells of something.
     #[inline(never)]
     pub(crate) fn event(&mut self, event: &Event, now_ms: u64) {
         let mut add = |name, count| *self.events.entry(name).or_default() += count;

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use driftless_core::engine::{Now, Tally};
-use driftless_core::schema::{ModelId, Schema};
+use driftless_core::engine::{ModelCounts, Now, Tally};
+use driftless_core::schema::Schema;
 use driftless_store::Room;
 
-use super::counters::{BOUNDS, Counters, EVENTS, Histogram, phase_name};
+use super::counters::{BOUNDS, Counters, Direction, EVENTS, Histogram, phase_name};
 use super::{Metric, MetricKind, MetricSample};
 use crate::status::{PeerStatus, Status};
 
 const PHASES: [&str; 4] = ["uninitialized", "backfilling", "catching_up", "ready"];
+
+/// The label of models that the schema does not know.
+const UNKNOWN: &str = "unknown";
 
 /// What metrics are made of.
 pub(super) struct Facts<'a> {
@@ -18,7 +21,7 @@ pub(super) struct Facts<'a> {
     pub(super) counters: Counters,
     pub(super) tally: Tally,
     /// What waits in quarantine, by model.
-    pub(super) quarantined: BTreeMap<ModelId, u64>,
+    pub(super) quarantined: ModelCounts,
     pub(super) room: Option<Room>,
     pub(super) now: Now,
     pub(super) schema: &'a Schema,
@@ -64,6 +67,17 @@ fn histogram(name: &'static str, help: &'static str, of: &Histogram) -> Metric {
     Metric { name, help, kind: MetricKind::Histogram, samples }
 }
 
+/// A value for each model of the schema, and one for all others, which has no label of theirs: whoever
+/// sends changes could make as many labels as it likes.
+fn by_model(schema: &Schema, counts: &ModelCounts) -> Values {
+    let mut all = BTreeMap::from([(UNKNOWN.to_owned(), counts.unknown())]);
+    for (model, count) in counts.known() {
+        // A model may have that name, too.
+        *all.entry(schema.name_of(model)).or_default() += count;
+    }
+    all.into_iter().map(|(name, count)| (vec![("model", name)], float(count))).collect()
+}
+
 impl Facts<'_> {
     pub(super) fn metrics(&self) -> Vec<Metric> {
         let mut all = self.of_work();
@@ -73,17 +87,8 @@ impl Facts<'_> {
         all
     }
 
-    fn by_model(&self, counts: &BTreeMap<ModelId, u64>) -> Values {
-        let known = self.schema.iter().map(|model| (model.id, 0));
-        let mut all: BTreeMap<ModelId, u64> = known.collect();
-        all.extend(counts);
-        let name = |id| vec![("model", self.schema.name_of(id))];
-        all.into_iter().map(|(id, count)| (name(id), float(count))).collect()
-    }
-
-    fn moved(&self, direction: &str) -> Values {
-        let all = self.counters.changes.iter().filter(|((way, _), _)| *way == direction);
-        self.by_model(&all.map(|((_, model), count)| (*model, *count)).collect())
+    fn by_model(&self, counts: &ModelCounts) -> Values {
+        by_model(self.schema, counts)
     }
 
     fn of_work(&self) -> Vec<Metric> {
@@ -129,12 +134,12 @@ impl Facts<'_> {
             counter(
                 "driftless_changes_sent_total",
                 "Changes in change sets that went to other devices, however often; of rows that a device owns, the pages.",
-                self.moved("sent"),
+                self.by_model(&counters.sent),
             ),
             counter(
                 "driftless_changes_received_total",
                 "Changes in change sets that came from other devices, however often; of rows that a device owns, the pages.",
-                self.moved("received"),
+                self.by_model(&counters.received),
             ),
             counter(
                 "driftless_changes_superseded_total",
@@ -179,14 +184,17 @@ impl Facts<'_> {
             let all = self.counters.traffic.iter();
             all.map(|((direction, kind), traffic)| {
                 let labels =
-                    vec![("direction", (*direction).to_owned()), ("kind", (*kind).to_owned())];
+                    vec![("direction", direction.name().to_owned()), ("kind", (*kind).to_owned())];
                 (labels, float(value(traffic)))
             })
             .collect()
         };
-        let sets = ["received", "sent"].map(|direction| {
+        let sets = [Direction::Received, Direction::Sent].map(|direction| {
             let all = self.counters.traffic.iter().filter(|((way, _), _)| *way == direction);
-            (vec![("direction", direction.to_owned())], float(all.map(|(_, it)| it.sets).sum()))
+            (
+                vec![("direction", direction.name().to_owned())],
+                float(all.map(|(_, it)| it.sets).sum()),
+            )
         });
         vec![
             counter(
@@ -351,5 +359,53 @@ impl Facts<'_> {
         ));
         all.push(gauge("driftless_tombstones", "Tombstones.", one(float(room.tombstone_rows))));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use driftless_core::schema::{FieldDescriptor, FieldId, FieldType};
+    use driftless_core::schema::{MergeRule, ModelDescriptor, ModelId, ModelKind};
+
+    use super::*;
+
+    fn model(name: &str) -> ModelDescriptor {
+        let field = FieldDescriptor {
+            id: FieldId::of("text"),
+            name: "text".into(),
+            ty: FieldType::Text,
+            rule: MergeRule::Lww,
+            nullable: true,
+        };
+        ModelDescriptor {
+            id: ModelId::of(name),
+            name: name.into(),
+            kind: ModelKind::Shared,
+            fields: vec![field],
+            indexes: vec![],
+        }
+    }
+
+    fn told(models: &[&str]) -> Vec<(String, f64)> {
+        let schema = Schema::new(models.iter().map(|name| model(name))).unwrap();
+        let mut counts = ModelCounts::of(&schema);
+        for name in ["note", "unknown", "of_a_newer_build", "of_another"] {
+            counts.add(ModelId::of(name), 1);
+        }
+        let values = by_model(&schema, &counts).into_iter();
+        values.map(|(labels, value)| (labels[0].1.clone(), value)).collect()
+    }
+
+    #[test]
+    fn models_that_the_schema_does_not_know_have_one_label() {
+        let note = || ("note".to_owned(), 1.0);
+        assert_eq!(told(&["note"]), [note(), (UNKNOWN.to_owned(), 3.0)]);
+        assert_eq!(
+            told(&["note", "unknown"]),
+            [note(), (UNKNOWN.to_owned(), 3.0)],
+            "no label twice"
+        );
+        let todo = ("todo".to_owned(), 0.0);
+        assert_eq!(told(&["note", "todo"]), [note(), todo, (UNKNOWN.to_owned(), 3.0)]);
     }
 }

@@ -5,7 +5,7 @@ mod families;
 mod text;
 mod trend;
 
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, Direction};
 pub(crate) use trend::{Gauges, Sampler};
 pub use trend::{Trend, TrendPoint};
 

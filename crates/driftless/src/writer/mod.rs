@@ -177,6 +177,7 @@ impl Writer {
         let Parts { store, engine, guard, schema, signing, roster, members, .. } = parts;
         let Parts { changes, pulse, standings, open_until, doubt, told, .. } = parts;
         members.replace(&roster);
+        let counters = Counters::of(&schema);
         let mut writer = Self {
             store,
             engine,
@@ -209,7 +210,7 @@ impl Writer {
             twins: BTreeMap::new(),
             watchman: Watchman::new(),
             told,
-            counters: Counters::default(),
+            counters,
             sessions: spans::Sessions::default(),
             trend: Sampler::new(Gauges::default(), time::wall_ms()),
         };

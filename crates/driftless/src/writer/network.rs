@@ -15,6 +15,7 @@ use super::Writer;
 use super::spans::Passing;
 use crate::device::Device;
 use crate::error::Error;
+use crate::metrics::Direction;
 use crate::{members, reader, time};
 
 /// Where routes that were given by hand or came with a ticket are kept, by device.
@@ -95,7 +96,7 @@ impl Writer {
                     self.meetings.entry(peer).or_default().refusal = Some((*refusal, false));
                     self.tell_refusal(&peer, *refusal, false, text);
                 }
-                self.counters.message("received", &envelope.message, frame.len(), 1);
+                self.counters.message(Direction::Received, &envelope.message, frame.len(), 1);
                 self.counters.arrived(peer, &envelope.message);
                 let message = &envelope.message;
                 let passing = Passing { message, bytes: frame.len(), sent: false };
@@ -142,7 +143,7 @@ impl Writer {
                 return;
             }
         };
-        self.counters.message("sent", message, frame.len(), to.len());
+        self.counters.message(Direction::Sent, message, frame.len(), to.len());
         let class = if message.is_bulk() { Class::Bulk } else { Class::Live };
         for peer in to {
             let passing = Passing { message, bytes: frame.len(), sent: true };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use driftless_core::engine::Tally;
 use driftless_store::{TrendSample, trend_step};
 
-use super::super::counters::{BOUNDS, Counters, Histogram};
+use super::super::counters::{BOUNDS, Counters, Direction, Histogram};
 
 /// How long the finest steps are, which are in memory alone.
 pub(super) const FINE_MS: u64 = 1_000;
@@ -65,17 +65,16 @@ pub(crate) struct Sampler {
 
 impl Totals {
     pub(super) fn of(counters: &Counters, tally: &Tally) -> Self {
-        let bytes = |way: &str| {
+        let bytes = |way: Direction| {
             let kinds = counters.traffic.iter().filter(|((direction, _), _)| *direction == way);
             kinds.map(|(_, traffic)| traffic.bytes).fold(0, u64::saturating_add)
         };
-        let sum = |by: &BTreeMap<_, u64>| by.values().copied().fold(0, u64::saturating_add);
         let buckets = |of: &Histogram| of.buckets;
         Self {
-            committed: sum(&tally.committed),
-            applied: sum(&tally.applied),
-            sent: bytes("sent"),
-            received: bytes("received"),
+            committed: tally.committed.total(),
+            applied: tally.applied.total(),
+            sent: bytes(Direction::Sent),
+            received: bytes(Direction::Received),
             times: [&counters.commit, &counters.apply, &counters.propagation].map(buckets),
         }
     }
