@@ -65,33 +65,16 @@ const FIELDS: &str = "name, color, description, parent, kind";
 impl Catalog<'_> {
     /// All tags, by name.
     pub fn tags(&self) -> Result<Vec<TagInfo>, CatalogError> {
+        self.first_tags(usize::MAX)
+    }
+
+    /// Up to `limit` tags, the first by name. Of the others no more than their names is looked at.
+    pub fn first_tags(&self, limit: usize) -> Result<Vec<TagInfo>, CatalogError> {
         self.read(|db| {
-            let mut select = db.prepare_cached(
-                "SELECT id, name, color, description, parent, kind, \
-                 (SELECT count(*) FROM tagging AS g WHERE g.tag = tag.id AND ( \
-                    EXISTS (SELECT 1 FROM entry AS e WHERE e.content = g.content) \
-                    OR EXISTS (SELECT 1 FROM entry AS e WHERE e.id = g.entry) \
-                    OR EXISTS (SELECT 1 FROM location AS l WHERE l.id = g.entry))) FROM tag",
-            )?;
-            let mut rows = select.query([])?;
             let mut tags = Vec::new();
-            while let Some(row) = rows.next()? {
-                tags.extend(shown(|| {
-                    let parent: Option<[u8; 16]> = row.get(4)?;
-                    let tag = Tag {
-                        id: uuid(row, 0)?,
-                        name: row.get(1)?,
-                        color: row.get(2)?,
-                        description: row.get(3)?,
-                        parent: parent.map(Uuid::from_bytes),
-                        kind: row.get(5)?,
-                    };
-                    let subjects: i64 = row.get(6)?;
-                    Ok(TagInfo { tag, subjects: subjects.unsigned_abs(), alias_of: None })
-                })?);
+            for id in first_by_name(db, limit)? {
+                tags.extend(info(db, id)?);
             }
-            let order = |a: &TagInfo, b: &TagInfo| natural_order(&a.tag.name, &b.tag.name);
-            tags.sort_by(|a, b| order(a, b).then(a.tag.id.cmp(&b.tag.id)));
             show_forest(db, &mut tags)?;
             Ok(tags)
         })
@@ -247,6 +230,46 @@ fn set(tx: &mut WriteTx<'_>, tag: Uuid, field: &Field) -> Result<(), CatalogErro
         Field::Description(description) => tag.description.clone_from(description),
         Field::Parent(parent) => tag.parent = *parent,
     })?)
+}
+
+/// The ids of the tags whose names come first.
+fn first_by_name(db: &Connection, limit: usize) -> Result<Vec<Uuid>, CatalogError> {
+    let mut select = db.prepare_cached("SELECT id, name FROM tag")?;
+    let mut rows = select.query([])?;
+    let mut names: Vec<(Uuid, String)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        names.extend(shown(|| Ok((uuid(row, 0)?, row.get(1)?)))?);
+    }
+    names.sort_by(|a, b| natural_order(&a.1, &b.1).then(a.0.cmp(&b.0)));
+    Ok(names.into_iter().take(limit).map(|(id, _)| id).collect())
+}
+
+/// A tag as it is kept.
+fn info(db: &Connection, id: Uuid) -> Result<Option<TagInfo>, CatalogError> {
+    let mut select = db.prepare_cached(
+        "SELECT id, name, color, description, parent, kind, \
+         (SELECT count(*) FROM tagging AS g WHERE g.tag = tag.id AND ( \
+            EXISTS (SELECT 1 FROM entry AS e WHERE e.content = g.content) \
+            OR EXISTS (SELECT 1 FROM entry AS e WHERE e.id = g.entry) \
+            OR EXISTS (SELECT 1 FROM location AS l WHERE l.id = g.entry))) \
+         FROM tag WHERE id = ?1",
+    )?;
+    let mut rows = select.query([id.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let found = shown(|| {
+        let parent: Option<[u8; 16]> = row.get(4)?;
+        let tag = Tag {
+            id: uuid(row, 0)?,
+            name: row.get(1)?,
+            color: row.get(2)?,
+            description: row.get(3)?,
+            parent: parent.map(Uuid::from_bytes),
+            kind: row.get(5)?,
+        };
+        let subjects: i64 = row.get(6)?;
+        Ok(TagInfo { tag, subjects: subjects.unsigned_abs(), alias_of: None })
+    });
+    Ok(found?)
 }
 
 /// Puts tags where people see them.

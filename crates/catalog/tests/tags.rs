@@ -119,6 +119,27 @@ fn a_tag_is_not_put_under_itself() {
 }
 
 #[test]
+fn the_first_tags_are_those_whose_names_come_first() {
+    let home = Home::new();
+    home.write("file", "some");
+    home.scan();
+    let catalog = home.catalog();
+    for name in ["tag 10", "tag 9", "tag 2", "tag 9"] {
+        let tag = catalog.create_tag(NewTag::named(name)).unwrap();
+        catalog.tag_paths(tag, &[home.at("file")]).unwrap();
+    }
+    let all = catalog.tags().unwrap();
+    let names: Vec<&str> = all.iter().map(|info| info.tag.name.as_str()).collect();
+    assert_eq!(names, ["tag 2", "tag 9", "tag 9", "tag 10"]);
+    assert_eq!(all[2].alias_of, Some(all[1].tag.id));
+    assert!(all.iter().all(|info| info.subjects == 1));
+    for limit in 0..=5 {
+        let first = &all[..limit.min(all.len())];
+        assert_eq!(catalog.first_tags(limit).unwrap(), first, "up to {limit}");
+    }
+}
+
+#[test]
 fn selectors() {
     let home = Home::new();
     let catalog = home.catalog();

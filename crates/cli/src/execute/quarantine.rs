@@ -18,7 +18,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match command {
         None => {
-            let waiting = context.library.quarantine(LISTED)?;
+            let waiting = context.library.quarantine(LISTED.min(out.room()))?;
             let more = context.library.quarantined()?.saturating_sub(waiting.len() as u64);
             out.rows(Rows::Quarantine(waiting.iter().map(row).collect())).map_err(gone)?;
             if more > 0 {

@@ -22,7 +22,7 @@ pub(super) fn run(
         }
         TagCommand::Ls { as_of, .. } => {
             let catalog = context.catalog(as_of.as_deref())?;
-            out.rows(Rows::Tags(list(&catalog.tags()?))).map_err(gone)?;
+            out.rows(Rows::Tags(list(&catalog.first_tags(out.room())?))).map_err(gone)?;
             return Ok(Exit::Done);
         }
         TagCommand::Create { name, color, parent } => {

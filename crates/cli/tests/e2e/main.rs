@@ -11,6 +11,7 @@ mod commands;
 mod common;
 mod daemon;
 mod damage;
+mod dashboard;
 mod demo;
 mod doctor;
 mod events;

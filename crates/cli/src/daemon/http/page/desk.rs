@@ -12,7 +12,7 @@ use crate::args::LibraryCommand;
 use crate::daemon::Background;
 use crate::execute::{Context, execute, glance};
 use crate::failure::Failure;
-use crate::output::Collected;
+use crate::output::{Collected, First};
 use crate::text;
 
 /// The parameters of an address: the first of each name.
@@ -60,37 +60,37 @@ impl<'b> Desk<'b> {
         self.context.library
     }
 
-    /// Runs a command, and keeps what it gives.
-    fn run(&self, command: LibraryCommand) -> Result<Collected, Failure> {
-        let mut out = Collected::default();
-        execute(self.context, command, &mut out)?;
-        Ok(out)
-    }
-
     /// Asks for one thing.
     pub(super) fn one<T>(
         &self,
         command: LibraryCommand,
         of: fn(Answer) -> Option<T>,
     ) -> Result<T, Failure> {
-        let answer = self.run(command)?.answer.and_then(of);
+        let mut out = Collected::default();
+        execute(self.context, command, &mut out)?;
+        let answer = out.answer.and_then(of);
         answer.ok_or_else(|| Failure::internal("a command answered something else"))
     }
 
-    /// Asks for a list.
+    /// Asks for a list of which the command says how long it may be, or which is of the members.
     pub(super) fn list<T>(
         &self,
         command: LibraryCommand,
         of: fn(Rows) -> Option<Vec<T>>,
     ) -> Result<Vec<T>, Failure> {
-        let mut all = Vec::new();
-        for rows in self.run(command)?.rows {
-            let rows = of(rows);
-            all.append(
-                &mut rows.ok_or_else(|| Failure::internal("a command listed something else"))?,
-            );
-        }
-        Ok(all)
+        self.first(usize::MAX, command, of)
+    }
+
+    /// Asks for the first rows of a list that may be of any length.
+    pub(super) fn first<T>(
+        &self,
+        limit: usize,
+        command: LibraryCommand,
+        of: fn(Rows) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut out = First::new(limit, of);
+        let ended = execute(self.context, command, &mut out);
+        out.after(ended)
     }
 
     /// How things stand.

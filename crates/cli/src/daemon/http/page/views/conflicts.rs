@@ -6,7 +6,7 @@ use driftless_catalog::Catalog;
 use super::super::desk::{Desk, Frame};
 use super::super::difference::{Part, difference};
 use super::super::words::{Moment, moment, value};
-use super::filled;
+use super::{filled, more};
 use crate::answer::{ConflictRow, Rows, SiblingRow};
 use crate::args::LibraryCommand;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ const SHOWN: usize = 100;
 struct Conflicts {
     frame: Frame,
     conflicts: Vec<Card>,
-    more: usize,
+    more: u64,
 }
 
 /// A conflict.
@@ -44,20 +44,22 @@ struct Choice {
 }
 
 pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
-    let rows = desk.list(LibraryCommand::Conflicts { command: None }, |rows| match rows {
+    let list = LibraryCommand::Conflicts { command: None };
+    let rows = desk.first(SHOWN, list, |rows| match rows {
         Rows::Conflicts(rows) => Some(rows),
         _ => None,
     })?;
-    let more = rows.len().saturating_sub(SHOWN);
+    let frame = desk.frame("/conflicts")?;
+    let more = more(frame.conflicts, rows.len());
     let mut conflicts = Vec::new();
-    for mut row in rows.into_iter().take(SHOWN) {
+    for mut row in rows {
         // What is noted about a file has no name: the file has.
         if let (None, Ok(id)) = (&row.name, row.record.parse()) {
             row.name = Catalog::new(desk.library()).name_of_subject(id)?;
         }
         conflicts.push(card(row, desk.now_ms));
     }
-    filled(&Conflicts { frame: desk.frame("/conflicts")?, conflicts, more })
+    filled(&Conflicts { frame, conflicts, more })
 }
 
 fn card(row: ConflictRow, now_ms: u64) -> Card {

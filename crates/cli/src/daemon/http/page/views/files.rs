@@ -10,8 +10,8 @@ use data_encoding::BASE64;
 use super::super::desk::{Desk, Frame};
 use super::super::words::minute;
 use super::activity::devices;
-use super::filled;
 use super::tags::{Tag, tags};
+use super::{filled, more_of};
 use crate::answer::{CollectionRow, DeviceRow, EntryRow, LocationRow, Rows};
 use crate::args::{
     CatalogCommand, CollectionCommand, FileArg, FindArgs, KindArg, LibraryCommand, LocationCommand,
@@ -22,6 +22,8 @@ use crate::text::{bytes, count, plural};
 
 /// Files of a view.
 const SHOWN: u64 = 200;
+/// Folders and collections of a view.
+const LISTED: usize = 1_000;
 
 #[derive(Template)]
 #[template(path = "files.html")]
@@ -35,13 +37,16 @@ struct Files {
     favourite: bool,
     kinds: [(&'static str, &'static str); 4],
     tags: Vec<Tag>,
+    more_tags: u64,
     devices: Vec<DeviceRow>,
     collections: Vec<CollectionRow>,
+    more_collections: u64,
     /// Where in a folder this is; none if it was searched.
     trail: Vec<(String, String)>,
     /// Whether nothing was asked for yet.
     is_start: bool,
     locations: Vec<Place>,
+    more_locations: u64,
     files: Vec<File>,
     found: String,
     back: String,
@@ -80,8 +85,11 @@ pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
     let locations = if found.is_none() { locations(desk)? } else { Vec::new() };
     let full = entries.len() as u64 >= SHOWN;
     let shown = plural(entries.len() as u64, "entry", "entries");
+    let status = desk.status()?;
+    let (tags, more_tags) = tags(desk, &status)?;
+    let collections = collections(desk)?;
     filled(&Files {
-        frame: desk.frame("/files")?,
+        frame: desk.frame_of("/files", &status),
         text: text("text"),
         tag: text("tag"),
         device: text("device"),
@@ -89,11 +97,14 @@ pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
         favourite: desk.query.is_on("favourite"),
         kinds: [("", "Any kind"), ("file", "Files"), ("dir", "Folders"), ("link", "Links")],
         kind,
-        tags: tags(desk)?,
+        tags,
+        more_tags,
         devices: devices(desk)?,
-        collections: collections(desk)?,
+        more_collections: more_of(&status, "collection", (collections.len(), LISTED)),
+        collections,
         trail: path.map_or_else(Vec::new, |path| trail(path, &locations)),
         is_start: found.is_none() && path.is_none(),
+        more_locations: more_of(&status, "location", (locations.len(), LISTED)),
         locations: locations.into_iter().map(place).collect(),
         files: entries.into_iter().map(file).collect(),
         found: if full { format!("the first {}", count(SHOWN)) } else { shown },
@@ -146,7 +157,7 @@ fn list(desk: &Desk<'_>, command: CatalogCommand) -> Result<Vec<EntryRow>, Failu
 fn locations(desk: &Desk<'_>) -> Result<Vec<LocationRow>, Failure> {
     let command = CatalogCommand::Location { command: LocationCommand::Ls };
     let command = LibraryCommand::Catalog(command);
-    desk.list(command, |rows| match rows {
+    desk.first(LISTED, command, |rows| match rows {
         Rows::Locations(rows) => Some(rows),
         _ => None,
     })
@@ -155,7 +166,7 @@ fn locations(desk: &Desk<'_>) -> Result<Vec<LocationRow>, Failure> {
 fn collections(desk: &Desk<'_>) -> Result<Vec<CollectionRow>, Failure> {
     let command = CollectionCommand::Ls { collection: None, limit: None };
     let command = LibraryCommand::Catalog(CatalogCommand::Collection { command });
-    desk.list(command, |rows| match rows {
+    desk.first(LISTED, command, |rows| match rows {
         Rows::Collections(rows) => Some(rows),
         _ => None,
     })

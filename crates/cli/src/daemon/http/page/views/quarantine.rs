@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::super::desk::{Desk, Frame};
-use super::filled;
+use super::{filled, more};
 use crate::answer::{QuarantineRow, Rows};
 use crate::args::LibraryCommand;
 use crate::failure::Failure;
@@ -16,15 +16,16 @@ const SHOWN: usize = 200;
 struct Quarantine {
     frame: Frame,
     rows: Vec<QuarantineRow>,
-    more: usize,
+    more: u64,
 }
 
 pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
-    let mut rows = desk.list(LibraryCommand::Quarantine { command: None }, |rows| match rows {
+    let list = LibraryCommand::Quarantine { command: None };
+    let rows = desk.first(SHOWN, list, |rows| match rows {
         Rows::Quarantine(rows) => Some(rows),
         _ => None,
     })?;
-    let more = rows.len().saturating_sub(SHOWN);
-    rows.truncate(SHOWN);
-    filled(&Quarantine { frame: desk.frame("/quarantine")?, rows, more })
+    let frame = desk.frame("/quarantine")?;
+    let more = more(frame.quarantined, rows.len());
+    filled(&Quarantine { frame, rows, more })
 }

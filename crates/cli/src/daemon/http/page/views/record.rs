@@ -14,6 +14,9 @@ use crate::answer::{Answer, FieldRow, HistoryRow, NotedReport, Rows, WhyDevice, 
 use crate::args::{CatalogCommand, FileArg, HistoryArgs, LibraryCommand, MetaCommand, WhyArgs};
 use crate::failure::{Exit, Failure};
 
+/// Changes that are shown, the latest.
+const TOLD: usize = 200;
+
 #[derive(Template)]
 #[template(path = "record.html")]
 struct Record {
@@ -24,6 +27,8 @@ struct Record {
     devices: Vec<Where>,
     noted: Option<Noted>,
     history: Vec<Past>,
+    /// The record, if there may be older changes.
+    older: Option<String>,
     back: String,
 }
 
@@ -65,13 +70,15 @@ pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
     })?;
     let noted = desk.query.bytes("file").map(|file| noted(desk, file)).transpose()?;
     let name = why.records.iter().find_map(|row| row.name.clone().filter(|name| !name.is_empty()));
+    let history = history(desk, &id)?;
     let changed = why.change.as_ref().and_then(|change| change.time.as_deref());
     filled(&Record {
         frame: desk.frame("/files")?,
         title: name.unwrap_or_else(|| id.clone()),
         changed: changed.map(|time| moment(time, desk.now_ms)),
         devices: why.devices.iter().cloned().map(located).collect(),
-        history: history(desk, &id)?,
+        older: (history.len() >= TOLD).then(|| id.clone()),
+        history,
         back: match desk.query.bytes("file") {
             Some(file) => address("/record", &[("id", id.as_bytes()), ("file", file)]),
             None => address("/record", &[("id", id.as_bytes())]),
@@ -114,7 +121,7 @@ fn located(row: WhyDevice) -> Where {
 /// What happened to it; of some records nothing is kept.
 fn history(desk: &Desk<'_>, id: &str) -> Result<Vec<Past>, Failure> {
     let args = HistoryArgs { record: named(id), model: None };
-    let rows = desk.list(LibraryCommand::History(args), |rows| match rows {
+    let rows = desk.first(TOLD, LibraryCommand::History(args), |rows| match rows {
         Rows::History(rows) => Some(rows),
         _ => None,
     });

@@ -3,17 +3,21 @@
 use askama::Template;
 
 use super::super::desk::{Desk, Frame};
-use super::filled;
-use crate::answer::{Rows, TagRow};
+use super::{filled, more_of};
+use crate::answer::{Rows, StatusReport, TagRow};
 use crate::args::{CatalogCommand, LibraryCommand, TagCommand};
 use crate::failure::Failure;
 use crate::text::plural;
+
+/// Tags that are shown at once.
+const SHOWN: usize = 1_000;
 
 #[derive(Template)]
 #[template(path = "tags.html")]
 struct Tags {
     frame: Frame,
     tags: Vec<Tag>,
+    more: u64,
     colors: [&'static str; 7],
 }
 
@@ -27,22 +31,27 @@ pub(in super::super) struct Tag {
 }
 
 pub(in super::super) fn page(desk: &Desk<'_>) -> Result<String, Failure> {
+    let status = desk.status()?;
+    let (tags, more) = tags(desk, &status)?;
     filled(&Tags {
-        frame: desk.frame("/tags")?,
-        tags: tags(desk)?,
+        frame: desk.frame_of("/tags", &status),
+        tags,
+        more,
         colors: ["red", "orange", "yellow", "green", "blue", "purple", "grey"],
     })
 }
 
-/// All tags that stand for themselves, by name.
-pub(super) fn tags(desk: &Desk<'_>) -> Result<Vec<Tag>, Failure> {
+/// The tags that stand for themselves, the first by name, and how many more there are.
+pub(super) fn tags(desk: &Desk<'_>, status: &StatusReport) -> Result<(Vec<Tag>, u64), Failure> {
     let list = TagCommand::Ls { deleted: false, as_of: None };
     let list = LibraryCommand::Catalog(CatalogCommand::Tag { command: list });
-    let rows = desk.list(list, |rows| match rows {
+    let rows = desk.first(SHOWN, list, |rows| match rows {
         Rows::Tags(rows) => Some(rows),
         _ => None,
     })?;
-    Ok(rows.into_iter().filter(|row| row.alias_of.is_none()).map(tag).collect())
+    let more = more_of(status, "tag", (rows.len(), SHOWN));
+    let tags = rows.into_iter().filter(|row| row.alias_of.is_none()).map(tag);
+    Ok((tags.collect(), more))
 }
 
 fn tag(row: TagRow) -> Tag {
