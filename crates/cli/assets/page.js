@@ -5,32 +5,46 @@
 
 const TOGETHER = 60; // ms in which changes are taken together
 const APART = 250; // ms between two looks
+const DEAR = 10000; // ms between two looks at what is dear to make, unless somebody here did something
 const TICK = 2000; // ms after which charts move on
 const SAID = 4000; // ms for which something is said
 
 let looking = false;
-let again = false;
+let again = null; // whether to look again after this look, and then whether for somebody here
 let timer = 0;
-let last = 0;
+let due = 0;
+let last = Date.now(); // the view is as new as the page
 
-// Asks for the view soon, and never twice at a time.
-function look(delay = TOGETHER) {
-  if (looking) { again = true; return; }
-  if (timer) return;
-  timer = setTimeout(async () => {
-    timer = 0;
-    looking = true;
-    last = Date.now();
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.ok) put(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      reached(true);
-    } catch {
-      reached(false);
-    }
-    looking = false;
-    if (again) { again = false; look(); }
-  }, Math.max(delay, last + APART - Date.now()));
+// Asks for the view soon, and never twice at a time. `own` is for what somebody did here.
+function look(own = false) {
+  if (looking) { again = own || again === true; return; }
+  const apart = !own && document.querySelector("[data-dear]") ? DEAR : APART;
+  const at = Math.max(Date.now() + (own ? 0 : TOGETHER), last + apart);
+  if (timer && due <= at) return;
+  clearTimeout(timer);
+  due = at;
+  timer = setTimeout(ask, at - Date.now());
+}
+
+async function ask() {
+  timer = 0;
+  // When it is seen again, it is asked for.
+  if (document.hidden) return;
+  looking = true;
+  last = Date.now();
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.ok) put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    reached(true);
+  } catch {
+    reached(false);
+  }
+  looking = false;
+  if (again !== null) {
+    const own = again;
+    again = null;
+    look(own);
+  }
 }
 
 function put(page) {
@@ -117,7 +131,7 @@ document.addEventListener("submit", async (event) => {
     reached(false);
   }
   if (button) button.disabled = false;
-  look(0);
+  look(true);
 });
 
 // A search follows what is typed and chosen.
@@ -126,7 +140,7 @@ function search(form, remember) {
   const address = form.action.split("?")[0] + (said.length ? "?" + new URLSearchParams(said) : "");
   if (remember) history.pushState(null, "", address);
   else history.replaceState(null, "", address);
-  look(0);
+  look(true);
 }
 
 let typing = 0;
@@ -163,10 +177,19 @@ setInterval(() => {
   if (document.querySelector("[data-tick]") && Date.now() - last >= TICK) look();
 }, TICK);
 
-const events = new EventSource("/api/v1/events");
-for (const name of ["hello", "change", "status", "phase"]) {
-  events.addEventListener(name, () => { if (!document.hidden) look(); });
+// Only a page that is seen listens: a browser has six connections to a host, and with as many pages that
+// listen no other would get an answer.
+let events = null;
+function listen() {
+  events = new EventSource("/api/v1/events");
+  for (const name of ["hello", "change", "status", "phase"]) events.addEventListener(name, () => look());
+  events.onerror = () => reached(false);
+  events.onopen = () => reached(true);
 }
-events.onerror = () => reached(false);
-events.onopen = () => reached(true);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look(0); });
+document.addEventListener("visibilitychange", () => {
+  if (events) events.close();
+  if (document.hidden) return;
+  listen();
+  look(true);
+});
+if (!document.hidden) listen();

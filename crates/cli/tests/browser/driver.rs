@@ -117,6 +117,23 @@ impl Browser {
         self.tell("POST", "url", &json!({"url": address})).unwrap();
     }
 
+    /// The tab that is driven.
+    pub(crate) fn tab(&self) -> Value {
+        self.tell("GET", "window", &Value::Null).unwrap()
+    }
+
+    /// Opens a tab, and drives that one.
+    pub(crate) fn open_tab(&self) {
+        let made = self.tell("POST", "window/new", &json!({"type": "tab"})).unwrap();
+        self.to_tab(&made["handle"]);
+    }
+
+    /// Drives this tab from now on, in front of the others.
+    pub(crate) fn to_tab(&self, tab: &Value) {
+        self.tell("POST", "window", &json!({"handle": tab})).unwrap();
+        self.devtools("Page.bringToFront", &json!({}));
+    }
+
     /// The address that is shown.
     pub(crate) fn here(&self) -> String {
         self.tell("GET", "url", &Value::Null).unwrap().as_str().unwrap().to_owned()

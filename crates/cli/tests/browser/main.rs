@@ -85,6 +85,104 @@ fn listening(browser: &Browser) {
     until("the page listens", || browser.is_true("return events.readyState === 1"));
 }
 
+/// Tabs that are open at once: more than the connections that a browser makes to a host.
+const TABS: usize = 9;
+
+#[test]
+fn many_tabs_leave_room_for_the_one_that_is_seen() {
+    let world = World::new();
+    let one = world.founder("desk");
+    let browser = Browser::start();
+    browser.open(&address(&one));
+    let first = browser.tab();
+    browser.open(&view(&one, "/tags"));
+    listening(&browser);
+    browser.run("window.same = true");
+    for _ in 1..TABS {
+        browser.open_tab();
+        browser.open(&view(&one, "/tags"));
+        listening(&browser);
+    }
+    one.ok(&["tag", "create", "summer"]);
+    until("the tag shows", || browser.text("#main").contains("summer").then_some(()));
+    // What is not seen does not listen, and is made current when it is seen.
+    browser.to_tab(&first);
+    until("it shows in the first as well", || {
+        browser.text("#main").contains("summer").then_some(())
+    });
+    listening(&browser);
+    assert_eq!(browser.run("return window.same"), json!(true), "nothing was loaded anew");
+}
+
+#[test]
+fn a_page_that_is_hidden_neither_listens_nor_asks() {
+    let world = World::new();
+    let one = world.founder("desk");
+    let browser = Browser::start();
+    browser.open(&address(&one));
+    browser.open(&view(&one, "/tags"));
+    listening(&browser);
+    // As a browser says it; how many requests the page makes is counted.
+    browser.run(
+        "window.away = false; window.asked = 0;
+         Object.defineProperty(document, 'hidden', {get: () => away});
+         window.turn = (to) => { away = to; document.dispatchEvent(new Event('visibilitychange')); };
+         const fetched = window.fetch;
+         window.fetch = (...what) => { asked++; return fetched(...what); };
+         turn(true);",
+    );
+    assert_eq!(browser.run("return events.readyState"), json!(2), "it does not listen");
+    let asked = browser.run("return asked");
+    one.ok(&["tag", "create", "summer"]);
+    // Something that is asked for at this moment would be on its way.
+    browser.run("look(); look(true);");
+    until("the page would have asked", || browser.is_true("return timer === 0"));
+    assert_eq!(browser.run("return asked"), asked, "it asks for nothing");
+    assert!(!browser.text("#main").contains("summer"));
+    browser.run("turn(false)");
+    until("the tag shows", || browser.text("#main").contains("summer").then_some(()));
+    listening(&browser);
+    one.ok(&["tag", "create", "winter"]);
+    until("the next one comes by itself", || {
+        browser.text("#main").contains("winter").then_some(())
+    });
+}
+
+#[test]
+fn what_is_dear_to_make_is_asked_for_seldom_but_at_once_for_who_did_something() {
+    const DEAR_MS: u64 = 10_000;
+    let world = World::new();
+    let one = world.founder("desk");
+    let browser = Browser::start();
+    browser.open(&address(&one));
+    for path in ["/storage", "/health"] {
+        browser.open(&view(&one, path));
+        assert_eq!(browser.count("[data-dear]"), 1, "{path}");
+    }
+    let opened = browser.run("return Date.now()").as_u64().unwrap();
+    browser.open(&view(&one, "/storage"));
+    browser.run(
+        "window.times = [];
+         const fetched = window.fetch;
+         window.fetch = (to, how) => { if (!how.method) times.push(Date.now()); return fetched(to, how); };",
+    );
+    listening(&browser);
+    let asked = |times: usize| {
+        until("it is asked for", || {
+            let asked: Vec<u64> = serde_json::from_value(browser.run("return times")).unwrap();
+            (asked.len() >= times).then_some(asked)
+        })
+    };
+    for n in 0..5 {
+        one.ok(&["tag", "create", &format!("tag {n}")]);
+    }
+    let first = asked(1)[0];
+    assert!(first >= opened + DEAR_MS, "after {} ms", first - opened);
+    browser.click("form[action='/do/prune'] button");
+    let own = asked(2)[1];
+    assert!(own < first + DEAR_MS, "{} ms after the last one", own - first);
+}
+
 #[test]
 fn a_conflict_is_resolved_by_a_click() {
     let world = World::new();
