@@ -99,6 +99,37 @@ pub struct PageModel {
     pub fields: Vec<FieldId>,
 }
 
+/// Writes the models of a page, with which it begins in rows as in columns.
+pub(crate) fn encode_models(w: &mut Writer, models: &[PageModel]) {
+    w.count(models.len());
+    for model in models {
+        w.u32_le(model.model.0);
+        w.count(model.fields.len());
+        for field in &model.fields {
+            w.u32_le(field.0);
+        }
+    }
+}
+
+/// Reads the models of a page.
+pub(crate) fn decode_models(r: &mut Reader<'_>) -> Result<Vec<PageModel>, CodecError> {
+    let n = r.items(4_096, 5, "the models of a page")?;
+    let mut models = Vec::with_capacity(n);
+    for _ in 0..n {
+        let model = ModelId(r.u32_le("a model id")?);
+        let n = r.items(MAX_FIELDS, 4, "the fields of a page")?;
+        let mut fields = Vec::with_capacity(n);
+        for _ in 0..n {
+            fields.push(FieldId(r.u32_le("a field id")?));
+        }
+        if !fields.is_sorted_by(|a, b| a < b) {
+            return Err(CodecError::NotCanonical("the order of a page's fields"));
+        }
+        models.push(PageModel { model, fields });
+    }
+    Ok(models)
+}
+
 /// Writes the rows of a page.
 pub struct PageWriter {
     w: Writer,
@@ -111,14 +142,7 @@ impl PageWriter {
     /// A page with rows of these models.
     pub fn new(models: &[PageModel]) -> Self {
         let mut w = Writer::new();
-        w.count(models.len());
-        for model in models {
-            w.u32_le(model.model.0);
-            w.count(model.fields.len());
-            for field in &model.fields {
-                w.u32_le(field.0);
-            }
-        }
+        encode_models(&mut w, models);
         let columns = models.iter().map(|model| model.fields.len()).collect();
         Self { w, columns, seq: 0, rows: 0 }
     }
@@ -207,26 +231,8 @@ impl<'a> PageReader<'a> {
     /// A reader over a page's bytes.
     pub fn new(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut r = Reader::new(bytes);
-        let n = r.items(4_096, 5, "the models of a page")?;
-        let mut models = Vec::with_capacity(n);
-        for _ in 0..n {
-            let model = ModelId(r.u32_le("a model id")?);
-            let n = r.items(MAX_FIELDS, 4, "the fields of a page")?;
-            let mut fields = Vec::with_capacity(n);
-            for _ in 0..n {
-                fields.push(FieldId(r.u32_le("a field id")?));
-            }
-            if !fields.is_sorted_by(|a, b| a < b) {
-                return Err(CodecError::NotCanonical("the order of a page's fields"));
-            }
-            models.push(PageModel { model, fields });
-        }
+        let models = decode_models(&mut r)?;
         Ok(Self { r, models, seq: 0, rows: 0, done: false })
-    }
-
-    /// What has not been read yet.
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.r.rest()
     }
 
     /// The models that rows refer to.

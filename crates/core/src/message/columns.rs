@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::limits::{MAX_FIELDS, MAX_KEY_BYTES, MAX_PAGE_ROWS, MAX_PAYLOAD_BYTES, MAX_VALUE_BYTES};
-use crate::page::{PageModel, PageReader, PageWriter};
+use crate::page::{PageModel, PageReader, PageWriter, decode_models, encode_models};
 use crate::schema::FieldId;
 use crate::value::ValueRef;
 
@@ -133,17 +133,6 @@ pub(super) fn encode(w: &mut Writer, rows: &[u8]) -> Result<(), CodecError> {
     Ok(())
 }
 
-fn encode_models(w: &mut Writer, models: &[PageModel]) {
-    w.count(models.len());
-    for model in models {
-        w.u32_le(model.model.0);
-        w.count(model.fields.len());
-        for field in &model.fields {
-            w.u32_le(field.0);
-        }
-    }
-}
-
 /// A column that is read.
 struct Values<'a> {
     tags: Reader<'a>,
@@ -191,7 +180,7 @@ fn section<'a>(r: &mut Reader<'a>, what: &'static str) -> Result<Reader<'a>, Cod
 
 /// Reads columns and makes the rows of them.
 pub(super) fn decode(r: &mut Reader<'_>) -> Result<Bytes, CodecError> {
-    let models = decode_models(r)?;
+    let models = models_of(r)?;
     let rows = r.count(MAX_PAGE_ROWS, "rows of a page")?;
     let mut heads = section(r, "the heads of a page's rows")?;
     let mut seqs = section(r, "the seqs of a page's rows")?;
@@ -235,17 +224,13 @@ pub(super) fn decode(r: &mut Reader<'_>) -> Result<Bytes, CodecError> {
     Ok(page.finish().into())
 }
 
-fn decode_models(r: &mut Reader<'_>) -> Result<Vec<PageModel>, CodecError> {
-    // They stand as at the beginning of rows.
-    let begun = r.rest();
-    let page = PageReader::new(begun)?;
-    let models = page.models().to_vec();
+fn models_of(r: &mut Reader<'_>) -> Result<Vec<PageModel>, CodecError> {
+    let models = decode_models(r)?;
     let found = count(&models);
     if found > MAX_COLUMNS {
         let (found, limit) = (found as u64, MAX_COLUMNS as u64);
         return Err(CodecError::TooLarge { what: "the columns of a page", found, limit });
     }
-    r.raw(begun.len() - page.rest().len(), "the models of a page")?;
     Ok(models)
 }
 
