@@ -17,7 +17,7 @@ pub(crate) struct TrendReport {
 }
 
 /// What happened in a step, and how things were.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct TrendRow {
     /// The end of the step, Unix milliseconds.
     pub(crate) at_ms: u64,

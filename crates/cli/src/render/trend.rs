@@ -128,19 +128,14 @@ mod tests {
         TrendRow {
             at_ms,
             committed,
-            applied: 0,
             sent_bytes: 2_000,
-            received_bytes: 0,
             commit_us: Some(750),
-            apply_us: None,
             propagation_us: Some(2_500_000),
             backlog: 3,
             lag_ms: 1_500,
             online: 1,
-            conflicts: 0,
-            quarantined: 0,
             library_bytes: 1_000_000,
-            sync_bytes: 0,
+            ..TrendRow::default()
         }
     }
 

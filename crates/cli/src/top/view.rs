@@ -259,23 +259,7 @@ pub(super) mod tests {
     }
 
     fn row(at_ms: u64, committed: u64) -> TrendRow {
-        TrendRow {
-            at_ms,
-            committed,
-            applied: 0,
-            sent_bytes: 0,
-            received_bytes: 0,
-            commit_us: None,
-            apply_us: None,
-            propagation_us: None,
-            backlog: 0,
-            lag_ms: 0,
-            online: 0,
-            conflicts: 0,
-            quarantined: 0,
-            library_bytes: 0,
-            sync_bytes: 0,
-        }
+        TrendRow { at_ms, committed, ..TrendRow::default() }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct Trend {
 /// println!("{received} bytes came in the last minute");
 /// # Ok::<(), driftless::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TrendPoint {
     /// The end of the step, Unix milliseconds by this device's clock.
     pub at_ms: u64,

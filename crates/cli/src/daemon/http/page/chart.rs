@@ -261,23 +261,7 @@ mod tests {
     use super::*;
 
     fn point(at_ms: u64, committed: u64, commit_us: Option<u64>) -> TrendPoint {
-        TrendPoint {
-            at_ms,
-            committed,
-            commit_us,
-            applied: 0,
-            sent_bytes: 0,
-            received_bytes: 0,
-            apply_us: None,
-            propagation_us: None,
-            backlog: 0,
-            lag_ms: 0,
-            online: 0,
-            conflicts: 0,
-            quarantined: 0,
-            library_bytes: 0,
-            sync_bytes: 0,
-        }
+        TrendPoint { at_ms, committed, commit_us, ..TrendPoint::default() }
     }
 
     const PAPER: Paper = Paper { begin_ms: 0, span_ms: 100_000, step_ms: 1_000, most: 10 };

@@ -142,14 +142,13 @@ fn line(row: &LogRow, now_ms: u64) -> Line {
 
 /// What a change set did, in a line.
 pub(super) fn summary(changes: &[ChangeRow]) -> String {
-    let told: Vec<String> = changes.iter().take(TOLD).map(deed).collect();
-    let more = changes.len().saturating_sub(TOLD);
-    match (told.is_empty(), more) {
-        (true, _) => "nothing that is kept here".to_owned(),
-        (false, 0) => told.join("; ").clone(),
-        (false, more) => {
-            let more = plural(more as u64, "record", "records");
-            format!("{}; and {more} more", told.join("; "))
+    let told = changes.iter().take(TOLD).map(deed).collect::<Vec<_>>().join("; ");
+    match changes.len() {
+        0 => "nothing that is kept here".to_owned(),
+        all if all <= TOLD => told,
+        all => {
+            let more = plural((all - TOLD) as u64, "record", "records");
+            format!("{told}; and {more} more")
         }
     }
 }
