@@ -355,12 +355,14 @@ impl Engine {
     }
 
     /// Counts changes that were written or applied.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     fn count(&mut self, local: bool, model: ModelId, changes: u64) {
         *self.changed[usize::from(local)].entry(model).or_default() += changes;
     }
 
     /// Counts a change that was applied, if nothing of it shows.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     fn count_superseded(&mut self, change: &Change, record: &Record, dot: &Dot) {
         if change.is_superseded(record, dot) {

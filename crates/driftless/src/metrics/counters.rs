@@ -132,6 +132,7 @@ impl Counters {
 
     /// A batch ended well; whether it was one of local writes. One that brought no data tells nothing
     /// of how long that takes.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn batch(&mut self, local: bool, took: Duration) {
         let carried = std::mem::take(&mut self.carried);
@@ -143,6 +144,7 @@ impl Counters {
     }
 
     /// A message came, or went to this many.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn message(
         &mut self,
@@ -183,6 +185,7 @@ impl Counters {
     }
 
     /// Change sets came, from their author: how old they are is known when they are visible.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn arrived(&mut self, from: DeviceId, message: &Message) {
         self.carried |= message.is_bulk() || matches!(message, Message::Changes(_));
@@ -196,6 +199,7 @@ impl Counters {
     }
 
     /// What came is visible. `clock` says how far a device's clock is ahead, in milliseconds.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn visible(&mut self, now_ms: u64, clock: impl Fn(&DeviceId) -> i64) {
         for (device, written) in self.arrivals.drain(..) {
@@ -213,6 +217,7 @@ impl Counters {
     }
 
     /// The phase may be another one.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn phase(&mut self, phase: &Phase) {
         let name = phase_name(phase);
@@ -222,6 +227,7 @@ impl Counters {
     }
 
     /// The engine tells of something.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn event(&mut self, event: &Event, now_ms: u64) {
         let mut add = |name, count| *self.events.entry(name).or_default() += count;
@@ -247,7 +253,6 @@ impl Counters {
     }
 
     /// Whether a peer lacks something, at this moment of the steady clock. Returns since when.
-    #[inline(never)]
     pub(crate) fn behind(&mut self, peer: DeviceId, behind: bool, now_ms: u64) -> Option<u64> {
         let times = self.peers.entry(peer).or_default();
         times.behind_since = behind.then(|| times.behind_since.unwrap_or(now_ms));

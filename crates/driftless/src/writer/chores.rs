@@ -111,6 +111,7 @@ impl Writer {
     }
 
     /// How things are. Notes which members lack something.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(super) fn gauges(&mut self, now: u64) -> Gauges {
         let mut gauges = Gauges {

@@ -226,6 +226,7 @@ impl Writer {
     }
 
     /// Works until it is told to stop, or until everybody who could tell it something is gone.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut inbox = Inbox::new(commands, is_bulk);

@@ -185,6 +185,7 @@ impl Library {
 
 impl Writer {
     /// Measures what happened since the last time.
+    // `cargo xtask cost --metrics` finds it in profiles by its name.
     #[inline(never)]
     pub(crate) fn sample_trend(&mut self, gauges: Gauges) {
         let totals = Totals::of(&self.counters, self.engine.tally());
