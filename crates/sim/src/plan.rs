@@ -335,6 +335,7 @@ fn config(rng: &mut Rng) -> Config {
         fetches: rng.index(4) + 1,
         patience_ms: rng.pick(&[1_000, 5_000]),
         grace_ms: rng.pick(&[0, 300, 2_000]),
+        ack_ms: rng.pick(&[0, 5, 50]),
         news_ms: rng.pick(&[0, 20, 200, 2_000]),
         refresh_ms: rng.pick(&[10_000, 60_000]),
         compare_ms: 1_000,

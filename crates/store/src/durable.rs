@@ -125,6 +125,11 @@ impl SqliteStore {
         self.durability.behind |= self.durability.relaxed;
     }
 
+    /// Whether all that was committed is durable.
+    pub fn is_durable(&self) -> bool {
+        !self.durability.behind
+    }
+
     /// Makes what was committed durable, if it is not yet. On an error what was committed is visible
     /// and may be lost in a power cut; nothing can be begun before that is mended.
     pub fn make_durable(&mut self) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ impl SqliteStore {
     }
 
     /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements, the events and the
-    /// trend if it is due, and makes it durable there. To be called outside of a transaction. On an
+    /// trend if it is due, and makes it durable there, as it is in `library.db` before. To be called outside of a transaction. On an
     /// error nothing was moved, nothing is lost, and it may be tried again.
     pub fn flush_log(&mut self) -> Result<(), StoreError> {
         if self.tx.is_some() {
@@ -82,6 +82,8 @@ impl SqliteStore {
         if self.unflushed() == 0 && !acks && self.events.is_empty() && !self.trend.is_due() {
             return Ok(());
         }
+        // A log that outlasts a power cut must not know more than the library does.
+        self.make_durable()?;
         let origins = self.log.origins.clone();
         run(&self.log.conn, "BEGIN IMMEDIATE", "moving the log")?;
         if let Err(error) = self.copy_all() {

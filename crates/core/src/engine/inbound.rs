@@ -85,6 +85,7 @@ impl Engine {
                 holds.set(*origin, crate::version::Head { seq: *seq, hash: [0; 32] });
             }
             if let Some(peer) = self.peers.get_mut(&id) {
+                peer.heard_bytes = peer.heard_bytes.saturating_add(set.bytes().len());
                 peer.known.shared.join(&holds);
             }
             self.pending.add(id, set, store.vector(), self.config.pending_bytes);

@@ -104,6 +104,9 @@ pub struct Config {
     pub patience_ms: u64,
     /// How long a connected origin is trusted to send its own changes before others are asked.
     pub grace_ms: u64,
+    /// How long a peer whose changes we have applied may wait for our word, for what follows to go with
+    /// it; not longer than until a quarter of its window is full.
+    pub ack_ms: u64,
     /// How long what we hold of others' change sets may go untold to peers that do not wait for it.
     pub news_ms: u64,
     /// How often a peer is told the whole state, should something have been lost on the way.
@@ -139,6 +142,7 @@ impl Default for Config {
             fetches: 4,
             patience_ms: 5_000,
             grace_ms: 300,
+            ack_ms: 5,
             news_ms: 200,
             refresh_ms: 60_000,
             compare_ms: 1_000,

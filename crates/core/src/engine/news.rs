@@ -1,10 +1,11 @@
 //! Telling peers what we hold: an acknowledgement to whom it came from, news to the others.
 //!
-//! A device whose change we have applied waits for our word, and so does whoever can hear of the
-//! change from us alone, as its device is not connected here or, among many devices, not to the peer:
-//! they are told at once. All the others get it from its device as we did, and want our word for
-//! their bookkeeping only. Among n devices that is the most part of n² messages for each change; so
-//! it waits for a while, and what comes meanwhile goes with it.
+//! Whoever can hear of a change from us alone, as its device is not connected here or, among many
+//! devices, not to the peer, is told at once. The device whose change it is has it visible here by then,
+//! and waits for our word that it is durable: that may be a few milliseconds late, and one word, and one
+//! sync of the disk, is for all that came meanwhile. All the others get it from its device as we did,
+//! and want our word for their bookkeeping only. Among n devices that is the most part of n² messages
+//! for each change; so it waits for longer.
 
 use super::peer::Peer;
 use super::{Engine, Now};
@@ -19,25 +20,27 @@ impl Engine {
     /// see from our own change sets is left out.
     pub(super) fn tell_news<S: Store>(&mut self, store: &S, now: Now) {
         let (shared, owned) = (store.vector(), self.state(store).owned);
-        let waits_until = now.steady_ms.saturating_add(self.config.news_ms);
         let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
         let mut news = Vec::new();
         for id in self.ready_peers() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let grown = self.grown(peer, shared, &owned);
-            let nothing = grown == State::default();
-            let urgent = !nothing && self.is_urgent(&id, peer, &grown);
+            let wait = self.patience(&id, peer, &grown);
             let Some(peer) = self.peers.get_mut(&id) else { continue };
-            if nothing {
+            let Some(wait) = wait else {
                 peer.news_at = None;
                 continue;
-            }
+            };
             peer.compare_at.get_or_insert(compare_at);
-            if urgent || *peer.news_at.get_or_insert(waits_until) <= now.steady_ms {
-                peer.news_at = None;
-                peer.told = State { shared: shared.clone(), owned: owned.clone() };
-                news.push((id, grown));
+            let due = now.steady_ms.saturating_add(wait);
+            let due = peer.news_at.map_or(due, |at| at.min(due));
+            if due > now.steady_ms {
+                peer.news_at = Some(due);
+                continue;
             }
+            (peer.news_at, peer.heard_bytes) = (None, 0);
+            peer.told = State { shared: shared.clone(), owned: owned.clone() };
+            news.push((id, grown));
         }
         for (id, state) in news {
             self.send(vec![id], Message::Vector(state));
@@ -54,22 +57,29 @@ impl Engine {
         State { shared: grown, owned: owned.grown_since(&peer.told.owned) }
     }
 
-    /// Whether a peer waits for any of this.
-    fn is_urgent(&self, id: &DeviceId, peer: &Peer, grown: &State) -> bool {
-        let ours = |device: &DeviceId| device == id || *device == self.identity.device;
-        let from_us_alone = |device: &DeviceId| {
-            peer.follows.contains(device)
-                || !self.is_ready(device)
-                || !are_neighbours(&self.ring, device, id)
+    /// How long a peer can wait for this, in milliseconds; `None` if there is nothing to tell.
+    fn patience(&self, id: &DeviceId, peer: &Peer, grown: &State) -> Option<u64> {
+        let until_full = self.config.window_bytes / 4;
+        let ack = if peer.heard_bytes >= until_full { 0 } else { self.config.ack_ms };
+        let of = |device: &DeviceId, lacks: &dyn Fn() -> bool| {
+            let from_us_alone = || {
+                peer.follows.contains(device)
+                    || !self.is_ready(device)
+                    || !are_neighbours(&self.ring, device, id)
+            };
+            match () {
+                () if device == id => ack,
+                () if *device == self.identity.device || (from_us_alone() && lacks()) => 0,
+                () => self.config.news_ms,
+            }
         };
-        let shared = grown.shared.iter().any(|(origin, head)| {
-            let lacks = || peer.known.shared.seq(origin) < head.seq;
-            ours(&origin.device) || (from_us_alone(&origin.device) && lacks())
+        let shared = grown
+            .shared
+            .iter()
+            .map(|(origin, head)| of(&origin.device, &|| peer.known.shared.seq(origin) < head.seq));
+        let owned = grown.owned.iter().map(|(device, head)| {
+            of(device, &|| peer.known.owned.head(device).is_none_or(|known| known < *head))
         });
-        shared
-            || grown.owned.iter().any(|(device, head)| {
-                let lacks = || peer.known.owned.head(device).is_none_or(|known| known < *head);
-                ours(device) || (from_us_alone(device) && lacks())
-            })
+        shared.chain(owned).min()
     }
 }

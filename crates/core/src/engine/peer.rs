@@ -45,6 +45,8 @@ pub(super) struct Peer {
     pub(super) known: State,
     /// What it has been told that we hold.
     pub(super) told: State,
+    /// Bytes of change sets that came from it since it was told.
+    pub(super) heard_bytes: usize,
     /// When to tell it what it does not wait for, if there is any.
     pub(super) news_at: Option<u64>,
     /// Devices of which it asked us for change sets or rows, and has not shown since that it gets

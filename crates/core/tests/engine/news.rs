@@ -3,7 +3,7 @@
 use driftless_core::engine::Config;
 use driftless_core::message::Message;
 
-use crate::table::{Flight, Table};
+use crate::table::{Flight, Table, device};
 
 /// Three replicas, all joined to all, that have nothing more to say.
 fn three() -> Table {
@@ -45,6 +45,41 @@ fn the_writer_is_told_at_once_and_the_others_together_later() {
     let (one, two) = (&table.nodes[1], &table.nodes[2]);
     assert_eq!(one.engine.lag(&one.store, &two.id), Default::default());
     assert!(table.queue.is_empty(), "{:?}", table.queue);
+}
+
+#[test]
+fn one_word_acknowledges_what_came_within_a_moment() {
+    let mut table = Table::with(2, |config| config.ack_ms = 5);
+    table.meet(0, 1);
+    table.live(3_000);
+    for n in 0..3 {
+        table.write(0, |pen| pen.create(&format!("n{n}"), "x"));
+        table.run();
+        assert_eq!(table.nodes[1].note(&format!("n{n}")).as_deref(), Some("x"), "visible at once");
+        table.wait(1);
+    }
+    table.wait(1);
+    assert!(table.queue.is_empty(), "{:?}", table.queue);
+    table.wait(1);
+    assert_eq!(table.names(1, 0), ["vector"], "five milliseconds after the first");
+    table.run();
+    let node = &table.nodes[0];
+    assert_eq!(node.engine.lag(&node.store, &device(1)).behind, 0);
+}
+
+#[test]
+fn a_window_that_fills_is_acknowledged_at_once() {
+    let size = 1_000;
+    let mut table = Table::with(2, |config| (config.ack_ms, config.window_bytes) = (5, 8 * size));
+    table.meet(0, 1);
+    table.live(3_000);
+    let mut write = |table: &mut Table, n: usize| {
+        table.write(0, |pen| pen.create(&format!("n{n}"), &"x".repeat(size)));
+        deliver_once(table);
+        table.names(1, 0).len()
+    };
+    assert_eq!((write(&mut table, 0), write(&mut table, 1)), (0, 1), "a quarter of it");
+    assert_eq!((write(&mut table, 2), write(&mut table, 3)), (0, 1), "and it counts anew");
 }
 
 #[test]

@@ -170,9 +170,10 @@ fn open(id: DeviceId, store: &mut MemStore, config: &Config, start: u64, now: No
 }
 
 impl Table {
-    /// `n` replicas with an empty library.
+    /// `n` replicas with an empty library, which acknowledge at once: then nothing but the messages on the
+    /// table has to be thought of.
     pub(crate) fn new(n: usize) -> Self {
-        Self::with(n, |_| {})
+        Self::with(n, |config| config.ack_ms = 0)
     }
 
     /// The same, with engines that behave otherwise.

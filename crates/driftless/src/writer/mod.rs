@@ -56,6 +56,10 @@ const TWIN_MS: u64 = 30 * 60_000;
 /// How long the peer log may wait for a quiet moment.
 const LOG_DELAY: Duration = Duration::from_millis(200);
 
+/// How long what others wrote may be visible and not durable, if nobody is told that it is here. Before
+/// that the engine has an acknowledgement to send, mostly.
+const SYNC_DELAY: Duration = Duration::from_millis(20);
+
 /// Tells the author of a write how it ended.
 pub(crate) type Reply = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
 
@@ -117,6 +121,8 @@ pub(crate) struct Writer {
     /// Why the open transaction cannot be committed any more.
     broken: Option<Arc<StoreError>>,
     log_due: Option<Instant>,
+    /// When what is visible is to be durable at the latest.
+    sync_due: Option<Instant>,
     /// When it is looked the next time what of the history is too old.
     history_due: Instant,
     /// When housework that failed may be tried again.
@@ -205,6 +211,7 @@ impl Writer {
             followups: VecDeque::new(),
             broken: None,
             log_due: None,
+            sync_due: None,
             history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
             twins: BTreeMap::new(),
@@ -304,7 +311,8 @@ impl Writer {
         let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
         let trend = self.trend.due.map(|at| at.saturating_duration_since(Instant::now()));
-        [due, log, trend].into_iter().flatten().min()
+        let sync = self.sync_due.map(|at| at.saturating_duration_since(Instant::now()));
+        [due, log, trend, sync].into_iter().flatten().min()
     }
 
     /// One transaction. Returns whether to go on.
@@ -403,11 +411,18 @@ impl Writer {
     }
 
     /// Tells of what a committed transaction changed, and makes it durable. What is left is for
-    /// then.
+    /// then; if nothing is, what comes next may be made durable with it.
     fn show(&mut self, effects: Vec<Effect>) -> Result<Vec<Effect>, Arc<StoreError>> {
         let shows = |effect: &Effect| matches!(effect, Effect::Event(Event::Changed { .. }));
-        let (visible, rest) = effects.into_iter().partition(shows);
+        let (visible, rest): (_, Vec<Effect>) = effects.into_iter().partition(shows);
         self.release(visible);
+        if rest.is_empty() && !self.store.is_durable() {
+            let now = Instant::now();
+            if *self.sync_due.get_or_insert(now + SYNC_DELAY) > now {
+                return Ok(rest);
+            }
+        }
+        self.sync_due = None;
         self.store.make_durable().map_err(Arc::new)?;
         if let Some(guard) = &mut self.guard {
             guard.note(&self.store);
