@@ -51,6 +51,7 @@ impl SqliteStore {
             .within(&self.conn, "logging a change set")?;
         self.state.next_pos += 1;
         self.state.set_head(origin, head);
+        self.note_logged(set);
         Ok(())
     }
 
@@ -198,6 +199,12 @@ impl SqliteStore {
             if next <= head.seq {
                 wanted.insert(*origin, (next, head.seq));
             }
+        }
+        if wanted.len() == 1
+            && let Some((origin, seqs)) = wanted.first_key_value()
+            && let Some(sets) = self.just_logged(origin, *seqs, max_bytes)
+        {
+            return Ok(sets);
         }
         let Some(start) = self.first_pos(&wanted)? else { return Ok(Vec::new()) };
         let waiting = self.first_waiting("_unlogged")?;

@@ -1,5 +1,7 @@
 //! One write transaction at a time, with one level inside it.
 
+use driftless_core::change::ChangeSet;
+use driftless_core::id::{Origin, Seq};
 use rusqlite::Connection;
 
 use crate::error::{StoreError, Within, path_of};
@@ -13,7 +15,13 @@ pub(crate) struct Open {
     /// Rows that the connection had written when it began.
     rows: u64,
     savepoint: Option<Savepoint>,
+    /// The first of the change sets that were logged in it: those of a commit are sent before it ends,
+    /// and asking the files for them again would cost a fifth of it.
+    logged: Vec<ChangeSet>,
 }
+
+/// How many change sets of the open transaction are at hand.
+const AT_HAND: usize = 64;
 
 /// The level inside the transaction, with the caches as they were.
 #[derive(Debug)]
@@ -51,7 +59,8 @@ impl SqliteStore {
         self.relax(relaxed)?;
         run(&self.conn, "BEGIN IMMEDIATE", "beginning a transaction")?;
         let rows = self.conn.total_changes();
-        self.tx = Some(Open { before: self.state.clone(), rows, savepoint: None });
+        self.tx =
+            Some(Open { before: self.state.clone(), rows, savepoint: None, logged: Vec::new() });
         Ok(())
     }
 
@@ -99,6 +108,37 @@ impl SqliteStore {
         run(&self.conn, "ROLLBACK", "rolling back")
     }
 
+    /// Keeps a change set at hand that was logged in the open transaction.
+    pub(crate) fn note_logged(&mut self, set: &ChangeSet) {
+        if let Some(open) = &mut self.tx
+            && open.logged.len() < AT_HAND
+        {
+            open.logged.push(set.clone());
+        }
+    }
+
+    /// The change sets of one origin with these seqs, if the open transaction has logged all of them and
+    /// they are at hand; no more than `max_bytes` of them, but one at least.
+    pub(crate) fn just_logged(
+        &self,
+        origin: &Origin,
+        (first, last): (Seq, Seq),
+        max_bytes: usize,
+    ) -> Option<Vec<ChangeSet>> {
+        let logged = self.tx.as_ref()?.logged.iter().filter(|set| set.header().origin == *origin);
+        let sets: Vec<&ChangeSet> = logged.skip_while(|set| set.header().seq < first).collect();
+        let ends = [sets.first()?.header().seq, sets.last()?.header().seq];
+        if ends != [first, last] {
+            return None;
+        }
+        let mut bytes = 0;
+        let fits = |set: &&&ChangeSet| {
+            bytes += set.bytes().len();
+            bytes <= max_bytes || bytes == set.bytes().len()
+        };
+        Some(sets.iter().take_while(fits).map(|set| (*set).clone()).collect())
+    }
+
     /// Whether a transaction is open.
     pub fn in_transaction(&self) -> bool {
         self.tx.is_some()
@@ -136,6 +176,9 @@ impl SqliteStore {
     pub fn rollback_to(&mut self) -> Result<(), StoreError> {
         let savepoint = self.take_savepoint()?;
         self.state = savepoint.before;
+        if let Some(open) = &mut self.tx {
+            open.logged.retain(|set| self.state.vector.covers(&set.dot()));
+        }
         self.alive()?;
         if savepoint.whole {
             return self.begin_anew();

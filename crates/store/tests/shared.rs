@@ -158,6 +158,49 @@ fn the_log_gives_what_is_lacking_wherever_it_is() {
     assert_eq!(store.vector(), heads.last().unwrap());
 }
 
+/// What a transaction has logged is read before it ends, wherever it comes from: as much as is asked for,
+/// without what was undone.
+#[test]
+fn the_log_is_read_within_the_transaction_that_writes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = create(dir.path());
+    let append = |store: &mut SqliteStore, n: u8| {
+        let set = next_set(store, n, &[]);
+        store.append(&set).unwrap();
+        set
+    };
+    store.begin().unwrap();
+    let mut all = vec![append(&mut store, 1)];
+    store.commit().unwrap();
+    let before = store.vector().clone();
+
+    store.begin().unwrap();
+    all.push(append(&mut store, 1));
+    store.savepoint().unwrap();
+    append(&mut store, 1);
+    append(&mut store, 2);
+    store.rollback_to().unwrap();
+    let after = store.vector().clone();
+    all.push(append(&mut store, 1));
+    assert_eq!(store.log(&before, usize::MAX).unwrap(), all[1..]);
+    assert_eq!(store.log(&after, usize::MAX).unwrap(), all[2..]);
+    assert_eq!(store.log(&before, 1).unwrap(), all[1..2]);
+    let two = all[1].bytes().len() + all[2].bytes().len();
+    assert_eq!(store.log(&before, two).unwrap(), all[1..3]);
+    assert_eq!(store.log(&before, two - 1).unwrap(), all[1..2]);
+    assert_eq!(store.log(&Vector::new(), usize::MAX).unwrap(), all);
+    // More than are at hand.
+    for _ in 0..200 {
+        all.push(append(&mut store, 1));
+    }
+    assert_eq!(store.log(&before, usize::MAX).unwrap(), all[1..]);
+    let mut have = store.vector().clone();
+    have.set(origin(1), all[149].head());
+    assert_eq!(store.log(&have, usize::MAX).unwrap(), all[150..]);
+    store.rollback().unwrap();
+    assert_eq!(store.log(&Vector::new(), usize::MAX).unwrap(), all[..1]);
+}
+
 #[test]
 fn a_log_that_was_deleted_raises_the_floors_over_what_is_gone() {
     let dir = tempfile::tempdir().unwrap();
