@@ -9,10 +9,49 @@ use crate::metrics::Gauges;
 use crate::pace::{LOOK_EVERY_MS, Standing};
 use crate::time;
 
-/// How long events may wait for something to be written with.
-const EVENT_DELAY: Duration = Duration::from_secs(1);
+/// How long it is quiet before the peer log is written.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long change sets may wait for that, and events for something to be written with.
+const LOG_DELAY: Duration = Duration::from_secs(1);
 /// Change sets that may wait for the peer log before it is written though there is work to do.
 const MAX_UNLOGGED: u64 = 1_000;
+
+/// When the peer log is written: in the first quiet moment, as it costs some syncs of the disk that
+/// whoever writes just then would wait for, but not much later than there is something to write.
+#[derive(Debug, Default)]
+pub(super) struct LogTimer {
+    due: Option<Instant>,
+    latest: Option<Instant>,
+}
+
+impl LogTimer {
+    /// When, if there is something to write.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Something has happened, and is to be written when nothing has happened for a while.
+    pub(super) fn when_quiet(&mut self, now: Instant) {
+        let latest = *self.latest.get_or_insert(now + LOG_DELAY);
+        self.due = Some(latest.min(now + QUIET));
+    }
+
+    /// Something is to be written that need not be soon.
+    fn at_the_latest(&mut self, now: Instant) {
+        let latest = *self.latest.get_or_insert(now + LOG_DELAY);
+        self.due.get_or_insert(latest);
+    }
+
+    /// It is to be written then, whatever happens.
+    fn at(&mut self, at: Instant) {
+        (self.due, self.latest) = (Some(at), Some(at));
+    }
+
+    /// There is nothing to write.
+    fn done(&mut self) {
+        *self = Self::default();
+    }
+}
 
 impl Writer {
     /// Whether there is something to do at leisure, and leisure.
@@ -45,7 +84,7 @@ impl Writer {
     /// Gets ready to give all free room back. What waits to be written to the peer log is room as well.
     pub(crate) fn make_room(&mut self) {
         self.sweep_after = None;
-        self.log_due = None;
+        self.log.done();
         let moved = self.store.flush_log().and_then(|()| self.store.begin());
         if let Err(error) = moved.and_then(|()| self.store.commit()) {
             tracing::warn!(%error, "the peer log cannot be written yet; it only takes room");
@@ -139,7 +178,7 @@ impl Writer {
         if self.trend.due.is_some_and(|at| at <= Instant::now()) {
             self.trend.due = None;
             self.store.keep_trend();
-            self.log_due = Some(Instant::now());
+            self.log.at(Instant::now());
         }
     }
 
@@ -151,20 +190,20 @@ impl Writer {
     }
 
     pub(super) fn flush_log_if_due(&mut self) {
-        let due = self.log_due.is_some_and(|at| at <= Instant::now());
+        let due = self.log.due().is_some_and(|at| at <= Instant::now());
         if !due && self.store.unflushed() < MAX_UNLOGGED {
             return;
         }
-        self.log_due = None;
+        self.log.done();
         if let Err(error) = self.store.flush_log() {
             tracing::warn!(%error, "the peer log cannot be written; library.db keeps what it lacks");
-            self.log_due = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+            self.log.at(Instant::now() + PAUSE_AFTER_FAILURE);
         }
     }
 
     /// Events are written a while after they happened, if not with something else before.
     pub(crate) fn log_soon(&mut self) {
-        self.log_due.get_or_insert_with(|| Instant::now() + EVENT_DELAY);
+        self.log.at_the_latest(Instant::now());
     }
 
     /// Change sets grow too old by themselves; a history that has grown too large makes room though
@@ -182,5 +221,30 @@ impl Writer {
         if let Err(error) = looked {
             tracing::warn!(%error, "old history cannot be removed yet; it only takes room");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_written_when_it_is_quiet_and_not_much_later_if_it_never_is() {
+        let mut timer = LogTimer::default();
+        let begun = Instant::now();
+        let after = |timer: &LogTimer| timer.due().map(|at| at - begun);
+        assert_eq!(after(&timer), None);
+        timer.when_quiet(begun);
+        assert_eq!(after(&timer), Some(QUIET));
+        timer.when_quiet(begun + QUIET / 2);
+        assert_eq!(after(&timer), Some(QUIET / 2 + QUIET));
+        timer.when_quiet(begun + LOG_DELAY - QUIET / 2);
+        assert_eq!(after(&timer), Some(LOG_DELAY));
+        timer.done();
+        timer.at_the_latest(begun);
+        assert_eq!(after(&timer), Some(LOG_DELAY), "an event alone");
+        timer.at(begun);
+        timer.when_quiet(begun);
+        assert_eq!(after(&timer), Some(Duration::ZERO), "it was to be now");
     }
 }

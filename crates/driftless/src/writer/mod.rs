@@ -41,6 +41,7 @@ use crate::neighbourhood::Neighbourhood;
 use crate::pace::{LOOK_EVERY_MS, Pace, Standing};
 use crate::time;
 use crate::wait::Watch;
+use chores::LogTimer;
 use inbox::Inbox;
 
 /// How long a batch goes on taking in commands that have come already.
@@ -53,9 +54,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 const HISTORY_EVERY: Duration = Duration::from_secs(3_600);
 /// How long it is said that two copies of a device are in use, after the last sign of it.
 const TWIN_MS: u64 = 30 * 60_000;
-/// How long the peer log may wait for a quiet moment.
-const LOG_DELAY: Duration = Duration::from_millis(200);
-
 /// How long what others wrote may be visible and not durable, if nobody is told that it is here. Before
 /// that the engine has an acknowledgement to send, mostly.
 const SYNC_DELAY: Duration = Duration::from_millis(20);
@@ -120,7 +118,8 @@ pub(crate) struct Writer {
     followups: VecDeque<Command>,
     /// Why the open transaction cannot be committed any more.
     broken: Option<Arc<StoreError>>,
-    log_due: Option<Instant>,
+    /// When the peer log is written.
+    log: LogTimer,
     /// When what is visible is to be durable at the latest.
     sync_due: Option<Instant>,
     /// When it is looked the next time what of the history is too old.
@@ -210,7 +209,7 @@ impl Writer {
             permits: Vec::new(),
             followups: VecDeque::new(),
             broken: None,
-            log_due: None,
+            log: LogTimer::default(),
             sync_due: None,
             history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
@@ -309,7 +308,7 @@ impl Writer {
         let links = self.net.as_ref().and_then(|_| self.neighbourhood.deadline());
         let due = due.chain(links).min();
         let due = due.map(|at| Duration::from_millis(at.saturating_sub(now)));
-        let log = self.log_due.map(|at| at.saturating_duration_since(Instant::now()));
+        let log = self.log.due().map(|at| at.saturating_duration_since(Instant::now()));
         let trend = self.trend.due.map(|at| at.saturating_duration_since(Instant::now()));
         let sync = self.sync_due.map(|at| at.saturating_duration_since(Instant::now()));
         [due, log, trend, sync].into_iter().flatten().min()
@@ -404,8 +403,7 @@ impl Writer {
         self.store.commit().map_err(Arc::new)?;
         self.tell_writable();
         if self.store.unflushed() > 0 {
-            let at = Instant::now() + LOG_DELAY;
-            self.log_due = Some(self.log_due.map_or(at, |due| due.min(at)));
+            self.log.when_quiet(Instant::now());
         }
         Ok(effects)
     }
