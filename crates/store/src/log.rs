@@ -73,8 +73,9 @@ impl SqliteStore {
     }
 
     /// Moves what waits in `library.db` into `sync.db`, with the acknowledgements, the events and the
-    /// trend if it is due, and makes it durable there, as it is in `library.db` before. To be called outside of a transaction. On an
-    /// error nothing was moved, nothing is lost, and it may be tried again.
+    /// trend if it is due, and makes it durable there, as it is in `library.db` by then. To be called
+    /// outside of a transaction. On an error nothing was moved, nothing is lost, and it may be tried
+    /// again.
     pub fn flush_log(&mut self) -> Result<(), StoreError> {
         if self.tx.is_some() {
             return Err(StoreError::Nested);
