@@ -143,7 +143,7 @@ impl Default for Config {
             patience_ms: 5_000,
             grace_ms: 300,
             ack_ms: 5,
-            news_ms: 500,
+            news_ms: 200,
             refresh_ms: 60_000,
             compare_ms: 1_000,
             retention_ms: 30 * 24 * 3_600_000,

@@ -73,7 +73,7 @@ fn a_window_that_fills_is_acknowledged_at_once() {
     let mut table = Table::with(2, |config| (config.ack_ms, config.window_bytes) = (5, 8 * size));
     table.meet(0, 1);
     table.live(3_000);
-    let mut write = |table: &mut Table, n: usize| {
+    let write = |table: &mut Table, n: usize| {
         table.write(0, |pen| pen.create(&format!("n{n}"), &"x".repeat(size)));
         deliver_once(table);
         table.names(1, 0).len()

@@ -49,13 +49,19 @@ impl Flow {
 
     /// Tells the peer what we have read.
     pub(super) async fn tell(&self, mut send: SendStream) -> Result<Infallible, FrameError> {
-        let mut here = self.here.subscribe();
+        let mut total = 0;
         loop {
-            if here.changed().await.is_err() {
-                unreachable!("the flow holds the sender");
-            }
-            let total = *here.borrow_and_update();
+            total = self.read_beyond(total).await;
             send.write_all(&total.to_le_bytes()).await.map_err(FrameError::FlowWrite)?;
+        }
+    }
+
+    /// What we have read, as soon as that is more than `told`: also if it is already, as the reader may
+    /// have run before whoever tells of it, and all that may be unread can have come by then.
+    async fn read_beyond(&self, told: u64) -> u64 {
+        match self.here.subscribe().wait_for(|read| *read > told).await {
+            Ok(read) => *read,
+            Err(_) => unreachable!("the flow holds the sender"),
         }
     }
 
@@ -107,5 +113,28 @@ impl<'a> Window<'a> {
         let delay = self.link.rtt().unwrap_or(Duration::ZERO).as_micros();
         let delay = u64::try_from(delay).unwrap_or(u64::MAX);
         self.room = BASE.saturating_add(delay.saturating_mul(PER_MICRO));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_anybody_told_of_it_is_told() {
+        let flow = Flow::default();
+        let mut context = Context::from_waker(Waker::noop());
+        flow.read(BASE);
+        let first = pin!(flow.read_beyond(0)).poll(&mut context);
+        assert_eq!(first, Poll::Ready(BASE));
+        let mut next = pin!(flow.read_beyond(BASE));
+        assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
+        flow.read(BASE + TELL - 1);
+        assert_eq!(next.as_mut().poll(&mut context), Poll::Pending, "not worth telling");
+        flow.read(BASE + TELL);
+        assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(BASE + TELL));
     }
 }
