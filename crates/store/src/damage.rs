@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row};
 
 use crate::conflict::set_conflicts;
 use crate::error::{StoreError, Within};
-use crate::layout::quoted;
+use crate::layout::{Table, quoted};
 use crate::missing::Remains;
 use crate::open::SqliteStore;
 use crate::quarantine::{key_of, set_notes};
@@ -49,7 +49,8 @@ struct Found {
 
 impl SqliteStore {
     /// Takes damaged rows out, within the open transaction: those of `bad` that are damaged still.
-    /// What was taken out; the same row can be named twice where its key or lane is not certain. An error that is [`StoreError::Damaged`] says that it is more than rows.
+    /// What was taken out; the same row can be named twice where its key or lane is not certain. An
+    /// error that is [`StoreError::Damaged`] says that it is more than rows.
     pub fn take_out(&mut self, bad: &[BadRow]) -> Result<Vec<Taken>, StoreError> {
         self.writable()?;
         // What this connection remembers of the file may be sound though the file is not.
@@ -130,54 +131,31 @@ impl SqliteStore {
         Ok(found)
     }
 
-    /// What the indexes of a model's table say of rows. Each index is read once, from end to end, as
-    /// none leads from a row to its place in it.
+    /// What the indexes of a model's table say of rows.
     fn ask_indexes(&self, room: RowTable<'_>, rows: &mut [Found]) -> Result<(), StoreError> {
         let RowTable::Model(table) = room else { return Ok(()) };
         let conn = &self.conn;
-        let name = quoted(&table.name);
-        let of: BTreeMap<i64, usize> =
-            rows.iter().enumerate().map(|(at, row)| (row.rowid, at)).collect();
-        let numbers: Vec<String> = of.keys().map(i64::to_string).collect();
-        let numbers = format!("[{}]", numbers.join(","));
-        let ask =
-            |columns: &str,
-             index: &str,
-             take: &mut dyn FnMut(usize, &Row<'_>) -> Result<(), StoreError>| {
-                let sql = format!(
-                    "SELECT rowid, {columns} FROM {name} INDEXED BY {} \
-                 WHERE +rowid IN (SELECT value FROM json_each(?1))",
-                    quoted(index)
-                );
-                let mut select = conn.prepare(&sql).within(conn, WHAT)?;
-                let mut entries = select.query([&numbers]).within(conn, WHAT)?;
-                while let Some(entry) = entries.next().within(conn, WHAT)? {
-                    if let Some(at) = of.get(&entry.get(0).within(conn, WHAT)?) {
-                        take(*at, entry)?;
-                    }
-                }
-                Ok(())
-            };
-        // Of an index that cannot be read to its end the rest is not known.
-        known(ask("id", &format!("sqlite_autoindex_{}_1", table.name), &mut |at, entry| {
-            let key = entry.get_ref(1).and_then(|key| Ok(key.as_blob()?)).within(conn, WHAT);
-            rows[at].keys.extend(known(key.and_then(|key| key_of(conn, key)))?);
-            Ok(())
-        }))?;
+        let by_key = format!("sqlite_autoindex_{}_1", table.name);
+        let keys = read_index(conn, (table, &by_key, "id"), rows, |entry| entry.get(1))?;
+        for (at, key) in keys {
+            let key: Vec<u8> = key;
+            rows[at].keys.extend(known(key_of(conn, &key))?);
+        }
         if room.is_shared() {
             return Ok(());
         }
-        known(ask("_lane, _seq", &format!("_lane.{}", table.name), &mut |at, entry| {
-            let number = |at: usize| entry.get::<_, i64>(at).within(conn, WHAT);
-            let (lane, seq) = (number(1)?, number(2)?);
+        let by_lane = format!("_lane.{}", table.name);
+        let places = read_index(conn, (table, &by_lane, "_lane, _seq"), rows, |entry| {
+            Ok((entry.get(1)?, entry.get::<_, i64>(2)?))
+        })?;
+        for (at, (lane, seq)) in places {
             let row = &mut rows[at];
             row.lanes.insert(lane);
             // Where the two are at odds nobody can tell which is right.
             if row.seen.seq != u64::try_from(seq).ok() {
                 row.seq = 0;
             }
-            Ok(())
-        }))?;
+        }
         Ok(())
     }
 
@@ -199,8 +177,8 @@ impl SqliteStore {
         run(conn, "RELEASE deleting")
     }
 
-    /// The partial indexes of a table that may have rows which, as they read now, are none of theirs: SQLite
-    /// does not look for them there.
+    /// The partial indexes of a table that may have rows which, as they read now, are none of theirs:
+    /// SQLite does not look for them there.
     fn unsure_indexes(
         &self,
         room: RowTable<'_>,
@@ -345,6 +323,37 @@ pub(crate) fn structure(
 
 fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {
     conn.execute_batch(sql).within(conn, WHAT)
+}
+
+/// What an index of a table has of rows, by their positions in `rows`, as far as it can be read: it is
+/// read once from end to end, as nothing leads from a row to its place in it.
+fn read_index<T>(
+    conn: &Connection,
+    (table, index, columns): (&Table, &str, &str),
+    rows: &[Found],
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<(usize, T)>, StoreError> {
+    let positions: BTreeMap<i64, usize> =
+        rows.iter().enumerate().map(|(at, row)| (row.rowid, at)).collect();
+    let numbers: Vec<String> = positions.keys().map(i64::to_string).collect();
+    let sql = format!(
+        "SELECT rowid, {columns} FROM {} INDEXED BY {} \
+         WHERE +rowid IN (SELECT value FROM json_each(?1))",
+        quoted(&table.name),
+        quoted(index)
+    );
+    let mut select = conn.prepare(&sql).within(conn, WHAT)?;
+    let mut entries = select.query([format!("[{}]", numbers.join(","))]).within(conn, WHAT)?;
+    let mut found = Vec::new();
+    while let Some(Some(entry)) = known(entries.next().within(conn, WHAT))? {
+        let Some(rowid) = known(entry.get::<_, i64>(0).within(conn, WHAT))? else { continue };
+        if let (Some(at), Some(value)) =
+            (positions.get(&rowid), known(read(entry).within(conn, WHAT))?)
+        {
+            found.push((*at, value));
+        }
+    }
+    Ok(found)
 }
 
 fn delete(conn: &Connection, room: RowTable<'_>, rows: &[Found]) -> Result<(), StoreError> {
