@@ -42,7 +42,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn look(path: &Path) -> Result<Self, CatalogError> {
+    pub(super) fn look(path: &Path) -> Result<Self, CatalogError> {
         let path = canonical(path)?;
         // Whether it can be read at all is better known before anything is written.
         drop(scan::Walk::open(&path, scan::walk::Options::default())?);
@@ -70,10 +70,27 @@ pub(super) fn begin(
     options: &ScanOptions,
 ) -> Result<Begun, CatalogError> {
     let place = Place::look(path)?;
-    let (location, known) = found(catalog, &place, LocationState::Scanning)?;
-    let turn = Turn::take(&location, &options.cancel)?;
+    let location = found(catalog, &place, LocationState::Scanning)?;
+    begin_found(catalog, place, &location, options)
+}
+
+/// Begins to scan a location for a person.
+pub(super) fn begin_found(
+    catalog: &Catalog<'_>,
+    place: Place,
+    location: &Location,
+    options: &ScanOptions,
+) -> Result<Begun, CatalogError> {
+    let turn = Turn::take(location, &options.cancel)?;
+    // Only whoever has the turn can say so: the keeper may have scanned a location since it was made.
+    let known = catalog.read(|db| has_entries(db, location.id))?;
     let location = scanning(catalog, &place, location.id, Some(options))?;
     Ok(place.begun(location, known, turn))
+}
+
+fn has_entries(db: &Connection, location: Uuid) -> Result<bool, CatalogError> {
+    let mut select = db.prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE parent = ?1)")?;
+    Ok(select.query_row([location.as_bytes()], |row| row.get(0))?)
 }
 
 /// Begins to scan a location of this device again; if its folder is not there, it is offline.
@@ -125,27 +142,27 @@ pub(super) fn there(catalog: &Catalog<'_>, location: &Location) -> Result<Place,
     place
 }
 
-/// The location of a folder and whether it was known before; a new one is made, with this state.
-fn found(
+/// The location of a folder; a new one is made, with this state.
+pub(super) fn found(
     catalog: &Catalog<'_>,
     place: &Place,
     state: LocationState,
-) -> Result<(Location, bool), CatalogError> {
+) -> Result<Location, CatalogError> {
     let device = catalog.library.device_id();
     let (path, drive) = (place.path.clone(), place.drive.clone());
     if let Some(location) = catalog.read(|db| seen(db, &device, (&path, &drive)))? {
-        return Ok((location, true));
+        return Ok(location);
     }
     catalog.library.write(move |tx| {
         // Somebody else may have made it since.
         if let Some(location) = seen(tx.db(), &device, (&path, &drive))? {
-            return Ok((location, true));
+            return Ok(location);
         }
         let volume = volume(tx, &device, &drive)?;
         let mut location = Location { volume, ..Location::new(tx.new_id(), &path) };
         state.as_str().clone_into(&mut location.state);
         tx.put(&location)?;
-        Ok((location, false))
+        Ok(location)
     })
 }
 
@@ -157,7 +174,7 @@ pub(super) fn register(
     rules: Option<LocationRules>,
 ) -> Result<Location, CatalogError> {
     let place = Place::look(path)?;
-    let (location, _) = found(catalog, &place, LocationState::New)?;
+    let location = found(catalog, &place, LocationState::New)?;
     if let Some(rules) = rules.filter(|rules| *rules != location.rules()) {
         catalog.change_location(location.id, move |location| location.set_rules(rules))?;
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use driftless::{Library, Uuid};
 use tempfile::TempDir;
 
-use super::begin::begin_part;
+use super::begin::{self, begin_part};
 use super::known::{Below, all_below, by_id};
 use super::lost::Lost;
 use super::report::Report;
@@ -329,4 +329,24 @@ fn a_scan_takes_away_what_hangs_nowhere() {
     assert_eq!(scene.id("b"), b);
     assert_eq!(added.changes.removed, 3);
     assert_eq!(added.counts.entries(), 4);
+}
+
+#[test]
+fn what_the_keeper_has_scanned_before_the_person_who_made_the_location_is_not_written_twice() {
+    let place = TempDir::new().unwrap();
+    let library =
+        Library::create(&place.path().join("library"), &models(), "Test", "laptop").unwrap();
+    let root = place.path().canonicalize().unwrap().join("files");
+    let mut scene = Scene { _place: place, library, root, location: Uuid::nil() };
+    scene.put("folder/file", "text");
+    let catalog = Catalog::new(&scene.library);
+    let options = ScanOptions::default();
+    let look = || begin::Place::look(&scene.root).unwrap();
+    let made = begin::found(&catalog, &look(), LocationState::Scanning).unwrap();
+    catalog.rescan_kept(made.id, &options).unwrap();
+    let begun = begin::begin_found(&catalog, look(), &made, &options).unwrap();
+    let added = catalog.scan(&begun, &options, &mut |_| {}).unwrap();
+    assert_eq!(added.counts.files, 1);
+    scene.location = made.id;
+    scene.shows_the_disk();
 }
