@@ -113,8 +113,17 @@ impl Browser {
         self.said(method, &format!("/session/{}/{what}", self.session), body)
     }
 
+    /// Opens an address, and waits until its page is all there. The driver may say so while the tab still
+    /// has the page before it, or this one without its script.
     pub(crate) fn open(&self, address: &str) {
+        self.run("window.before = true");
         self.tell("POST", "url", &json!({"url": address})).unwrap();
+        let script = "return window.before !== true && document.readyState === 'complete'";
+        until("the page is there", || {
+            // A script that the next page cut off has not found this one.
+            let there = self.tell("POST", "execute/sync", &json!({"script": script, "args": []}));
+            there.is_ok_and(|there| there == json!(true)).then_some(())
+        });
     }
 
     /// The tab that is driven.
