@@ -337,6 +337,7 @@ fn config(rng: &mut Rng) -> Config {
         grace_ms: rng.pick(&[0, 300, 2_000]),
         ack_ms: rng.pick(&[0, 5, 50]),
         news_ms: rng.pick(&[0, 20, 200, 2_000]),
+        late_news_ms: rng.pick(&[0, 200, 1_000, 5_000]),
         refresh_ms: rng.pick(&[10_000, 60_000]),
         compare_ms: 1_000,
         retention_ms: rng.pick(&[30_000, 24 * 3_600_000]),

@@ -20,8 +20,14 @@ impl Engine {
         let compare_at = now.steady_ms.saturating_add(self.config.compare_ms);
         let patience = self.config.patience_ms;
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.ready) else { return Ok(()) };
+        let mut elsewhere = Vec::new();
         let before = peer.known.shared.seq(&own);
         for (origin, head) in state.shared.iter() {
+            // It did not ask us for this; but what it had when we met it may have come from here.
+            let known = peer.known.shared.seq(origin);
+            if known > 0 && head.seq > known && !peer.follows.contains(&origin.device) {
+                elsewhere.push(origin.device);
+            }
             // At an equal seq too: what is known may only be that it needs so much of the origin,
             // and then its hash is not.
             if head.seq >= peer.known.shared.seq(origin) {
@@ -52,6 +58,10 @@ impl Engine {
         }
         peer.compare_at.get_or_insert(compare_at);
         let State { shared, owned } = peer.known.clone();
+        elsewhere.retain(|device| self.is_ready(device));
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.elsewhere.extend(elsewhere);
+        }
         let known = shared.clone();
         store.set_acknowledged(id, Acked { shared, owned, heard_ms: now.wall_ms })?;
         self.prune_soon(now);

@@ -109,6 +109,8 @@ pub struct Config {
     pub ack_ms: u64,
     /// How long what we hold of others' change sets may go untold to peers that do not wait for it.
     pub news_ms: u64,
+    /// The same for peers that have shown that they get them elsewhere.
+    pub late_news_ms: u64,
     /// How often a peer is told the whole state, should something have been lost on the way.
     pub refresh_ms: u64,
     /// How long after the last change digests are compared.
@@ -144,6 +146,7 @@ impl Default for Config {
             grace_ms: 300,
             ack_ms: 5,
             news_ms: 200,
+            late_news_ms: 1_000,
             refresh_ms: 60_000,
             compare_ms: 1_000,
             retention_ms: 30 * 24 * 3_600_000,

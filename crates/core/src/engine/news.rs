@@ -5,7 +5,8 @@
 //! and waits for our word that it is durable: that may be a few milliseconds late, and one word, and one
 //! sync of the disk, is for all that came meanwhile. All the others get it from its device as we did,
 //! and want our word for their bookkeeping only. Among n devices that is the most part of n² messages
-//! for each change; so it waits for longer.
+//! for each change; so it waits for longer, and for longer still where a peer has shown that it gets what
+//! that device writes elsewhere.
 
 use super::peer::Peer;
 use super::{Engine, Now};
@@ -70,6 +71,7 @@ impl Engine {
             match () {
                 () if device == id => ack,
                 () if *device == self.identity.device || (from_us_alone() && lacks()) => 0,
+                () if peer.elsewhere.contains(device) => self.config.late_news_ms,
                 () => self.config.news_ms,
             }
         };

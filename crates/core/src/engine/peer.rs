@@ -52,6 +52,8 @@ pub(super) struct Peer {
     /// Devices of which it asked us for change sets or rows, and has not shown since that it gets
     /// them from elsewhere: it waits for our word.
     pub(super) follows: BTreeSet<DeviceId>,
+    /// Connected devices of which it got something since we met it that it did not ask us for.
+    pub(super) elsewhere: BTreeSet<DeviceId>,
     /// When to tell it everything again.
     pub(super) refresh_at: u64,
     /// The last seq of our own shared lane that was sent.

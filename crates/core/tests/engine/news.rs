@@ -48,6 +48,38 @@ fn the_writer_is_told_at_once_and_the_others_together_later() {
 }
 
 #[test]
+fn whoever_has_shown_that_it_gets_a_change_elsewhere_is_told_late() {
+    let Config { news_ms, late_news_ms, .. } = Config::default();
+    let mut table = three();
+    let write = |table: &mut Table, name: &str| {
+        table.write(0, |pen| pen.create(name, "x"));
+        deliver_once(table);
+        deliver_once(table);
+    };
+    // Of the first they tell each other soon, and in the second they see that both had it.
+    for name in ["first", "second"] {
+        write(&mut table, name);
+        table.wait(news_ms);
+        assert_eq!((table.names(1, 2), table.names(2, 1)), (vec!["vector"], vec!["vector"]));
+        table.live(3_000);
+    }
+    write(&mut table, "third");
+    table.wait(late_news_ms - 1);
+    assert_eq!(between(&mut table, 1, 2).len(), 0);
+    table.wait(1);
+    assert_eq!((table.names(1, 2), table.names(2, 1)), (vec!["vector"], vec!["vector"]));
+    // What comes from 0 through 1 alone is told at once all the same.
+    table.live(3_000);
+    table.disconnect(0, 2);
+    table.write(0, |pen| pen.create("fourth", "x"));
+    table.live(news_ms + late_news_ms + 1_000);
+    assert_eq!(table.nodes[2].note("fourth").as_deref(), Some("x"));
+    table.write(0, |pen| pen.create("fifth", "x"));
+    table.run();
+    assert_eq!(table.nodes[2].note("fifth").as_deref(), Some("x"));
+}
+
+#[test]
 fn one_word_acknowledges_what_came_within_a_moment() {
     let mut table = Table::with(2, |config| config.ack_ms = 5);
     table.meet(0, 1);
