@@ -10,6 +10,7 @@ pub mod codec;
 pub mod digest;
 pub mod engine;
 pub mod id;
+pub mod ids;
 pub mod limits;
 pub mod mem;
 pub mod member;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use driftless_core::clock::Hlc;
 use driftless_core::engine::{Config, Engine, Identity};
 use driftless_core::id::{Epoch, LibraryId, time_ordered_id};
+use driftless_core::ids::IdSource;
 use driftless_core::member::{Certificate, Roster};
 use driftless_core::schema::Schema;
 use driftless_core::version::Life;
@@ -15,10 +16,10 @@ use ed25519_dalek::SigningKey;
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::library::{Library, seed};
+use crate::library::Library;
 use crate::models::Models;
 use crate::tx::WriteTx;
-use crate::{key, members, settings, time};
+use crate::{key, members, random, settings, time};
 
 /// What a new library's directory is filled with.
 pub(crate) struct Founding<'a> {
@@ -51,9 +52,7 @@ impl Library {
     ) -> Result<Self, Error> {
         let signing = key::generate()?;
         let device = key::device_id(&signing);
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)?;
-        let library = LibraryId(time_ordered_id(time::wall_ms(), random));
+        let library = LibraryId(time_ordered_id(time::wall_ms(), random::bytes()?));
         let now = time::wall_ms();
         let root = Certificate::issue(library, device, device_name, &signing, now)?;
         let certificates = &[root];
@@ -120,8 +119,8 @@ fn fill(dir: &Path, schema: Schema, founding: &Founding<'_>) -> Result<SqliteSto
     key::save(dir, founding.signing)?;
     // A founder whose certificates do not hold together would find out only at its next start.
     Roster::from_certificates(founding.library, founding.certificates.to_vec())?;
-    let life = Life { mint: Hlc::from_ms(time::wall_ms()), epoch: Epoch(seed()?) };
-    let epoch = Epoch(seed()?);
+    let life = Life { mint: Hlc::from_ms(time::wall_ms()), epoch: Epoch(random::seed()?) };
+    let epoch = Epoch(random::seed()?);
     let identity = driftless_store::Identity {
         library: founding.library,
         device,
@@ -134,17 +133,17 @@ fn fill(dir: &Path, schema: Schema, founding: &Founding<'_>) -> Result<SqliteSto
     members::keep(&mut store, founding.certificates)?;
     settings::set_library_name(&mut store, founding.name)?;
     let schema = Arc::new(schema);
-    let mut engine = Engine::new(who, schema.clone(), Config::default(), &mut store, seed()?)?;
+    let mut engine =
+        Engine::new(who, schema.clone(), Config::default(), &mut store, random::seed()?)?;
     let local = engine
         .begin_local(&store, time::now())
         .map_err(|error| Error::from(driftless_core::engine::WriteError::Clock(error)))?;
-    let mut random = || [0; 10];
     let mut tx = WriteTx {
         store: &mut store,
         schema: &schema,
         local,
         wall_ms: time::wall_ms(),
-        random: &mut random,
+        ids: &mut IdSource::new(&random::bytes()?),
     };
     tx.insert(&Device::here(&device, founding.device_name))?;
     let local = tx.local;

@@ -27,6 +27,7 @@ use driftless_core::version::{Life, OwnedHead};
 use driftless_store::{SqliteStore, StoreError};
 
 use crate::error::Error;
+use crate::random;
 
 /// Where the token stands in `library.db`.
 pub(crate) const SPACE: &str = "guard";
@@ -230,7 +231,7 @@ impl Guard {
     /// Renews the token, within the open transaction. [`Guard::settle`] is to be called once that is
     /// durable; until then the old one holds as well.
     pub(crate) fn renew(&mut self, store: &mut SqliteStore) -> Result<(), Error> {
-        getrandom::fill(&mut self.note.next)?;
+        self.note.next = random::bytes()?;
         store.put_local(SPACE, TOKEN, &self.note.next)?;
         self.write()?;
         self.each(File::sync_all)

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event_log::{EventKind, Happened};
 use crate::library::Library;
 use crate::writer::{Command, Reply, Writer};
-use crate::{members, settings, time};
+use crate::{members, random, settings, time};
 
 pub(crate) const TICKETS: &str = "ticket";
 /// How long after its end the fate of a ticket is told to who comes with it.
@@ -136,8 +136,7 @@ impl Writer {
             return Err(Error::NoAddress);
         }
         addrs.truncate(MAX_ADDRESSES);
-        let mut secret = [0; 16];
-        getrandom::fill(&mut secret)?;
+        let secret: [u8; 16] = random::bytes()?;
         let expires_ms = time::wall_ms().saturating_add(lifetime_ms);
         let kept = Kept { secret, expires_ms, used_by: None };
         self.forget_old_tickets()?;

@@ -8,6 +8,7 @@ use driftless_core::id::{DeviceId, hex, unhex};
 use ed25519_dalek::SigningKey;
 
 use crate::error::Error;
+use crate::random;
 
 fn path(dir: &Path) -> PathBuf {
     dir.join("device.key")
@@ -15,9 +16,7 @@ fn path(dir: &Path) -> PathBuf {
 
 /// A fresh key.
 pub(crate) fn generate() -> Result<SigningKey, Error> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)?;
-    Ok(SigningKey::from_bytes(&secret))
+    Ok(SigningKey::from_bytes(&random::bytes()?))
 }
 
 /// The device id of a key.

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use driftless_core::engine::{Config, Engine, Identity, Input};
 use driftless_core::id::{DeviceId, LibraryId};
+use driftless_core::ids::IdSource;
 use driftless_core::schema::Schema;
 use driftless_store::{DirLock, SqliteStore};
 use ed25519_dalek::SigningKey;
@@ -28,7 +29,7 @@ use crate::settings::{self, Setting};
 use crate::sync::Running;
 use crate::tx::WriteTx;
 use crate::writer::{Command, Parts, Reply, Writer};
-use crate::{key, reader, time};
+use crate::{key, random, reader, time};
 
 /// Changes that a subscriber may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 1_024;
@@ -211,7 +212,7 @@ impl Library {
         store.begin()?;
         let reborn = guard::is_reborn(&mut store)?;
         let renewed = store.delete_local(guard::SPACE, guard::RENEWS)? || reborn || renewed;
-        let mut engine = Engine::new(who, schema.clone(), config, &mut store, seed()?)?;
+        let mut engine = Engine::new(who, schema.clone(), config, &mut store, random::seed()?)?;
         if renewed {
             engine.handle(&mut store, Input::Renew, time::now())?;
         }
@@ -238,6 +239,7 @@ impl Library {
         let parts = Parts {
             store,
             engine,
+            ids: IdSource::new(&random::bytes()?),
             guard,
             schema: schema.clone(),
             signing: signing.clone(),
@@ -595,10 +597,4 @@ impl Drop for Library {
             tracing::error!("the writer's thread had panicked");
         }
     }
-}
-
-pub(crate) fn seed() -> Result<u64, Error> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
 }

@@ -11,7 +11,8 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::event_log::{EventKind, Happened};
 use crate::invite::Tickets;
-use crate::library::{Library, seed};
+use crate::library::Library;
+use crate::random;
 use crate::settings::{self, Setting};
 use crate::writer::{Command, Writer, addresses_json};
 
@@ -91,7 +92,7 @@ impl Library {
                 library: self.id(),
                 members: self.members.clone(),
                 pairing: Some(Arc::new(Tickets::new(self.commands(), self.open_until.clone()))),
-                jitter_seed: seed()?,
+                jitter_seed: random::seed()?,
             };
             runtime.block_on(Net::start(config, sink)).map_err(Error::from)
         };

@@ -1,7 +1,8 @@
 //! A write transaction, as its author sees it.
 
 use driftless_core::engine::LocalTx;
-use driftless_core::id::{Dot, RecordKey, time_ordered_id};
+use driftless_core::id::{Dot, RecordKey};
+use driftless_core::ids::IdSource;
 use driftless_core::schema::{FieldId, ModelDescriptor, ModelId, Schema, Syncable};
 use driftless_core::value::Value;
 use driftless_store::SqliteStore;
@@ -44,7 +45,7 @@ pub struct WriteTx<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) local: LocalTx,
     pub(crate) wall_ms: u64,
-    pub(crate) random: &'a mut dyn FnMut() -> [u8; 10],
+    pub(crate) ids: &'a mut IdSource,
 }
 
 fn fields<T: Syncable>(model: &ModelDescriptor, record: &T) -> Vec<(FieldId, Value)> {
@@ -52,19 +53,20 @@ fn fields<T: Syncable>(model: &ModelDescriptor, record: &T) -> Vec<(FieldId, Val
 }
 
 impl WriteTx<'_> {
-    /// A fresh id, ordered by time.
+    /// A fresh id, ordered by time: greater than all that this was asked for before, as long as the
+    /// library is open.
     ///
     /// ```
     /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
     /// # use home::*;
     /// # let library = home()?;
     /// let (a, b) = library.write(|tx| Ok::<_, driftless::Error>((tx.new_id(), tx.new_id())))?;
-    /// assert_ne!(a, b);
+    /// assert!(a < b);
     /// assert_eq!(a.get_version_num(), 7);
     /// # Ok::<(), driftless::Error>(())
     /// ```
     pub fn new_id(&mut self) -> Uuid {
-        time_ordered_id(self.wall_ms, (self.random)())
+        self.ids.next(self.wall_ms)
     }
 
     /// The time of this transaction: Unix milliseconds.

@@ -242,3 +242,13 @@ fn what_cannot_be_kept_is_refused_in_words_and_changes_nothing() {
     assert!(matches!(add("nothing", 1), Error::Write(WriteError::UnknownField { .. })));
     assert_eq!(one.digests().unwrap(), before);
 }
+
+#[test]
+fn what_was_made_first_has_the_lower_id() {
+    let place = tempfile::tempdir().unwrap();
+    let one = Library::create(&place.path().join("one"), &models(), "Home", "one").unwrap();
+    // Several within a millisecond, as they come.
+    let ids: Vec<_> =
+        (0..500).map(|_| one.write(|tx| Ok::<_, Error>(tx.new_id())).unwrap()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+}

@@ -23,7 +23,6 @@
 
 mod begin;
 mod hashing;
-mod ids;
 mod known;
 mod late;
 mod lost;
@@ -41,7 +40,7 @@ mod walking;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use driftless::Uuid;
 
@@ -337,5 +336,11 @@ fn count(location: &mut Location, report: &Report<'_>) {
     location.dirs = number(counts.dirs);
     location.bytes = number(counts.bytes);
     location.problems = number(report.problem_count());
-    location.scanned_at = Some(number(ids::now_ms()));
+    location.scanned_at = Some(number(now_ms()));
+}
+
+/// Unix milliseconds; a clock before 1970 counts as standing at its beginning.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

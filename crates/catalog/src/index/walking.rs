@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use driftless::Uuid;
+use driftless::core::ids::IdSource;
 
 use super::begin::Begun;
 use super::hashing::Hasher;
-use super::ids::{Ids, now_ms};
 use super::known::{Known, way_up};
 use super::lost::Lost;
+use super::now_ms;
 use super::report::Report;
 use super::rows::Rows;
 use super::rules::rules;
@@ -105,7 +106,7 @@ pub(super) struct Walker<'w, 'c, 's> {
     begun: &'w Begun,
     rows: Rows<'w, 'c, 's>,
     lost: &'w mut Lost,
-    ids: Ids,
+    ids: IdSource,
     ignore: Ignore,
     /// The library's own folder, which changes with everything that is written to it.
     own: Option<(u64, u64)>,
@@ -121,12 +122,14 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
         lost: &'w mut Lost,
         sink: &'w Sink<'s>,
     ) -> Result<Self, CatalogError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(driftless::Error::from)?;
         Ok(Self {
             catalog: *catalog,
             begun,
             rows: Rows::new(hasher, report, sink),
             lost,
-            ids: Ids::new()?,
+            ids: IdSource::new(&seed),
             ignore: Ignore::open(&begun.path, &rules(begun.location.rules())),
             own: identity(catalog.library.dir()),
             device: identity(&begun.path).map(|(device, _)| device),
@@ -346,7 +349,7 @@ impl<'w, 'c, 's> Walker<'w, 'c, 's> {
         let modified_at = Some(meta.mtime.millis());
         let same = |old: &&Entry| old.size == size && old.modified_at == modified_at;
         Entry {
-            id: old.map_or_else(|| self.ids.next(), |old| old.id),
+            id: old.map_or_else(|| self.ids.next(now_ms()), |old| old.id),
             location: self.begun.location.id,
             parent,
             extension: if kind == EntryKind::File { extension(&name) } else { None },

@@ -40,18 +40,12 @@ impl Writer {
         let clock = |error| Error::from(WriteError::Clock(error));
         let local = self.engine.begin_local(&self.store, now).map_err(clock)?;
         let schema = self.schema.clone();
-        // Ten bytes of randomness cannot be had only where nothing else works either.
-        let mut random = || {
-            let mut bytes = [0; 10];
-            getrandom::fill(&mut bytes).expect("the system gives randomness");
-            bytes
-        };
         let mut tx = WriteTx {
             store: &mut self.store,
             schema: &schema,
             local,
             wall_ms: now.wall_ms,
-            random: &mut random,
+            ids: &mut self.ids,
         };
         let value = write(&mut tx)?;
         let local = tx.local;

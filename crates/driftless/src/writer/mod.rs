@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use driftless_core::engine::{Doubt, Effect, Engine, Event, Input, Now};
 use driftless_core::id::DeviceId;
+use driftless_core::ids::IdSource;
 use driftless_core::member::Roster;
 use driftless_core::message::Refusal;
 use driftless_core::schema::Schema;
@@ -82,6 +83,7 @@ fn is_bulk(command: &Command) -> bool {
 pub(crate) struct Writer {
     pub(crate) store: SqliteStore,
     pub(crate) engine: Engine,
+    ids: IdSource,
     guard: Option<Guard>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) signing: SigningKey,
@@ -163,6 +165,7 @@ pub(crate) struct Meeting {
 pub(crate) struct Parts {
     pub(crate) store: SqliteStore,
     pub(crate) engine: Engine,
+    pub(crate) ids: IdSource,
     pub(crate) guard: Option<Guard>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) signing: SigningKey,
@@ -179,13 +182,14 @@ pub(crate) struct Parts {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, engine, guard, schema, signing, roster, members, .. } = parts;
+        let Parts { store, engine, ids, guard, schema, signing, roster, members, .. } = parts;
         let Parts { changes, pulse, standings, open_until, doubt, told, .. } = parts;
         members.replace(&roster);
         let counters = Counters::of(&schema);
         let mut writer = Self {
             store,
             engine,
+            ids,
             guard,
             schema,
             signing,
@@ -437,6 +441,9 @@ impl Writer {
         {
             tracing::error!(%error, "rolling back failed as well");
         }
+        // What is visible is made durable before anybody is told of it; to try without need would be
+        // another error each time.
+        self.sync_due = None;
         self.watchman.met(error);
         self.tell_trouble(error);
         self.engine.rolled_back(&self.store);
