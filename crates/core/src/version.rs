@@ -1,5 +1,6 @@
 //! Vectors: what a state holds, completely, from whom.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::sync::Arc;
@@ -32,10 +33,13 @@ fn beside<'a, K: Ord, V>(
     a.iter().map(move |(key, value)| {
         let other = match &mut walk {
             None => b.get(key),
-            Some(others) => {
-                while others.next_if(|(other, _)| *other < key).is_some() {}
-                others.next_if(|(other, _)| *other == key).map(|(_, value)| value)
-            }
+            Some(others) => loop {
+                match others.peek().map(|(other, _)| (*other).cmp(key)) {
+                    Some(Ordering::Less) => drop(others.next()),
+                    Some(Ordering::Equal) => break others.next().map(|(_, value)| value),
+                    Some(Ordering::Greater) | None => break None,
+                }
+            },
         };
         (key, value, other)
     })
@@ -119,12 +123,18 @@ impl Vector {
 
     /// The heads that are further than those of `base`: what grew.
     pub fn grown_since(&self, base: &Vector) -> Vector {
-        if self.shares(base) {
-            return Vector::new();
-        }
-        let grown = beside(&self.0, &base.0)
-            .filter(|(_, head, base)| head.seq > base.map_or(0, |base| base.seq));
-        grown.map(|(origin, head, _)| (*origin, *head)).collect()
+        self.ahead_of(base).map(|(origin, head)| (*origin, *head)).collect()
+    }
+
+    /// The heads that are further than those of `base`, in order, looked for as they are asked for.
+    pub fn ahead_of<'a>(
+        &'a self,
+        base: &'a Vector,
+    ) -> impl Iterator<Item = (&'a Origin, &'a Head)> + use<'a> {
+        let differs = (!self.shares(base)).then(|| beside(&self.0, &base.0));
+        let ahead = differs.into_iter().flatten();
+        let ahead = ahead.filter(|(_, head, base)| head.seq > base.map_or(0, |base| base.seq));
+        ahead.map(|(origin, head, _)| (origin, head))
     }
 
     /// All origins with their heads, in order.
@@ -228,16 +238,23 @@ impl OwnedVector {
 
     /// Whether everything of `other` is in this state.
     pub fn includes(&self, other: &OwnedVector) -> bool {
-        other.grown_since(self).is_empty()
+        other.ahead_of(self).next().is_none()
     }
 
     /// The heads that are further than those of `base`.
     pub fn grown_since(&self, base: &OwnedVector) -> OwnedVector {
-        if Arc::ptr_eq(&self.0, &base.0) {
-            return OwnedVector::new();
-        }
-        let grown = beside(&self.0, &base.0).filter(|(_, head, base)| Some(*head) > *base);
-        grown.map(|(device, head, _)| (*device, *head)).collect()
+        self.ahead_of(base).map(|(device, head)| (*device, *head)).collect()
+    }
+
+    /// The heads that are further than those of `base`, in order, looked for as they are asked for.
+    pub fn ahead_of<'a>(
+        &'a self,
+        base: &'a OwnedVector,
+    ) -> impl Iterator<Item = (&'a DeviceId, &'a OwnedHead)> + use<'a> {
+        let differs = (!Arc::ptr_eq(&self.0, &base.0)).then(|| beside(&self.0, &base.0));
+        let ahead = differs.into_iter().flatten();
+        let ahead = ahead.filter(|(_, head, base)| Some(*head) > *base);
+        ahead.map(|(device, head, _)| (device, head))
     }
 
     /// How many change sets of this vector `other` lacks; a lane of another life counts whole.

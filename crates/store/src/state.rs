@@ -2,6 +2,7 @@
 //! it was at its begin when it is rolled back. The maps are shared until they are changed, so that
 //! a transaction that touches few of them costs little.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use driftless_core::digest::{Digest, Digests};
 use driftless_core::id::{DeviceId, Origin, Seq};
 use driftless_core::schema::ModelId;
 use driftless_core::store::{Acked, Floors, Missing};
-use driftless_core::version::{Head, Vector};
+use driftless_core::version::{Head, OwnedVector, Vector};
 use rusqlite::{Connection, params};
 
 use crate::conflict::count_conflicts;
@@ -32,6 +33,9 @@ pub(crate) struct State {
     pub(crate) vector: Arc<Vector>,
     pub(crate) floors: Arc<Floors>,
     pub(crate) lanes: Arc<BTreeMap<DeviceId, Lane>>,
+    /// The heads of the exact lanes, once somebody has asked for them: whoever asks again before one of
+    /// them changes gets a copy that is known to be equal.
+    owned: OnceCell<OwnedVector>,
     pub(crate) digests: Arc<Digests>,
     pub(crate) acks: Arc<Acks>,
     /// The next position in the log.
@@ -69,6 +73,7 @@ impl State {
             floors: Arc::new(floors),
             origins: Arc::new(origins),
             lanes: Arc::new(Lane::load_all(conn)?),
+            owned: OnceCell::new(),
             digests: Arc::new(load_digests(conn)?),
             acks: Arc::default(),
             next_pos: 1,
@@ -77,6 +82,14 @@ impl State {
             mirrored: count_mirrored(conn)?,
             missing: Arc::new(missing::load(conn)?),
             dirty: Dirty::default(),
+        })
+    }
+
+    /// The heads of the exact owned lanes.
+    pub(crate) fn owned_vector(&self) -> &OwnedVector {
+        self.owned.get_or_init(|| {
+            let lanes = self.lanes.iter();
+            lanes.filter_map(|(device, lane)| Some((*device, lane.state.exact?))).collect()
         })
     }
 
@@ -122,6 +135,7 @@ impl State {
             return None;
         }
         self.dirty.lanes.insert(*device);
+        self.owned.take();
         Arc::make_mut(&mut self.lanes).get_mut(device)
     }
 
@@ -136,6 +150,7 @@ impl State {
             Arc::make_mut(&mut self.lanes).insert(*device, lane);
         }
         self.dirty.lanes.insert(*device);
+        self.owned.take();
         Ok(Arc::make_mut(&mut self.lanes).get_mut(device).expect("it was put there"))
     }
 

@@ -97,8 +97,7 @@ impl Store for SqliteStore {
     }
 
     fn owned_vector(&self) -> OwnedVector {
-        let lanes = self.state.lanes.iter();
-        lanes.filter_map(|(device, lane)| Some((*device, lane.state.exact?))).collect()
+        self.state.owned_vector().clone()
     }
 
     fn lanes(&self) -> Vec<DeviceId> {

@@ -30,6 +30,9 @@ impl Engine {
     /// origin whose device is connected gets a grace to send its changes itself.
     pub(super) fn pull_missing<S: Store>(&mut self, store: &S, now: Now) {
         self.note_wanted(store.vector(), now);
+        if self.wanted.is_empty() {
+            return;
+        }
         let mut asked: BTreeSet<Origin> = BTreeSet::new();
         for peer in self.peers.values() {
             asked.extend(peer.pulling.iter().flat_map(|pulling| pulling.from.keys()));
@@ -93,13 +96,11 @@ impl Engine {
 
     /// Keeps which origins are further elsewhere, and since when.
     fn note_wanted(&mut self, vector: &Vector, now: Now) {
-        let mut further = Vector::new();
-        for (_, peer) in self.ready() {
-            further.join(&peer.known.shared.grown_since(vector));
-        }
-        self.wanted.retain(|origin, _| further.head(origin).is_some());
-        for (origin, _) in further.iter() {
-            self.wanted.entry(*origin).or_insert(Want { since: now.steady_ms });
+        let ahead = self.ready().flat_map(|(_, peer)| peer.known.shared.ahead_of(vector));
+        let further: BTreeSet<Origin> = ahead.map(|(origin, _)| *origin).collect();
+        self.wanted.retain(|origin, _| further.contains(origin));
+        for origin in further {
+            self.wanted.entry(origin).or_insert(Want { since: now.steady_ms });
         }
     }
 

@@ -10,11 +10,11 @@
 
 use super::peer::Peer;
 use super::{Engine, Now};
-use crate::id::DeviceId;
+use crate::id::{DeviceId, Origin};
 use crate::message::{Message, State};
 use crate::neighbours::are_neighbours;
 use crate::store::Store;
-use crate::version::{OwnedVector, Vector};
+use crate::version::{Head, OwnedVector, Vector};
 
 impl Engine {
     /// Tells every peer what grew since it was told last, if that cannot wait any more. What it will
@@ -25,41 +25,53 @@ impl Engine {
         let mut news = Vec::new();
         for id in self.ready_peers() {
             let Some(peer) = self.peers.get(&id) else { continue };
-            let grown = self.grown(peer, shared, &owned);
-            let wait = self.patience(&id, peer, &grown);
-            let Some(peer) = self.peers.get_mut(&id) else { continue };
-            let Some(wait) = wait else {
-                peer.news_at = None;
-                continue;
-            };
-            peer.compare_at.get_or_insert(compare_at);
-            let due = now.steady_ms.saturating_add(wait);
-            let due = peer.news_at.map_or(due, |at| at.min(due));
-            if due > now.steady_ms {
-                peer.news_at = Some(due);
-                continue;
+            let wait = self.patience(&id, peer, (shared, &owned));
+            let due = wait.map(|wait| now.steady_ms.saturating_add(wait));
+            let due = due.map(|due| peer.news_at.map_or(due, |at| at.min(due)));
+            let is_due = due.is_some_and(|due| due <= now.steady_ms);
+            if is_due {
+                news.push((id, self.grown(peer, shared, &owned)));
             }
-            (peer.news_at, peer.heard_bytes) = (None, 0);
-            peer.told = State { shared: shared.clone(), owned: owned.clone() };
-            news.push((id, grown));
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            peer.news_at = due.filter(|_| !is_due);
+            if due.is_some() {
+                peer.compare_at.get_or_insert(compare_at);
+            }
+            if is_due {
+                peer.heard_bytes = 0;
+                peer.told = State { shared: shared.clone(), owned: owned.clone() };
+            }
         }
         for (id, state) in news {
             self.send(vec![id], Message::Vector(state));
         }
     }
 
-    /// What a peer has not been told of.
-    fn grown(&self, peer: &Peer, shared: &Vector, owned: &OwnedVector) -> State {
+    /// What a peer has not been told of our shared lanes, and cannot see from our own change sets.
+    fn untold<'a>(
+        &self,
+        peer: &'a Peer,
+        shared: &'a Vector,
+    ) -> impl Iterator<Item = (&'a Origin, &'a Head)> + use<'a> {
         let own = self.shared_origin();
-        let mut grown = shared.grown_since(&peer.told.shared);
-        if peer.sent >= shared.seq(&own) {
-            grown = grown.iter().filter(|(o, _)| **o != own).map(|(o, h)| (*o, *h)).collect();
-        }
-        State { shared: grown, owned: owned.grown_since(&peer.told.owned) }
+        let sees = peer.sent >= shared.seq(&own);
+        shared.ahead_of(&peer.told.shared).filter(move |(origin, _)| !sees || **origin != own)
     }
 
-    /// How long a peer can wait for this, in milliseconds; `None` if there is nothing to tell.
-    fn patience(&self, id: &DeviceId, peer: &Peer, grown: &State) -> Option<u64> {
+    /// What a peer has not been told of.
+    fn grown(&self, peer: &Peer, shared: &Vector, owned: &OwnedVector) -> State {
+        let untold = self.untold(peer, shared).map(|(origin, head)| (*origin, *head));
+        State { shared: untold.collect(), owned: owned.grown_since(&peer.told.owned) }
+    }
+
+    /// How long a peer can wait for what it has not been told of, in milliseconds; `None` if that is
+    /// nothing.
+    fn patience(
+        &self,
+        id: &DeviceId,
+        peer: &Peer,
+        (shared, owned): (&Vector, &OwnedVector),
+    ) -> Option<u64> {
         let until_full = self.config.window_bytes / 4;
         let ack = if peer.heard_bytes >= until_full { 0 } else { self.config.ack_ms };
         let of = |device: &DeviceId, lacks: &dyn Fn() -> bool| {
@@ -75,11 +87,10 @@ impl Engine {
                 () => self.config.news_ms,
             }
         };
-        let shared = grown
-            .shared
-            .iter()
+        let shared = self
+            .untold(peer, shared)
             .map(|(origin, head)| of(&origin.device, &|| peer.known.shared.seq(origin) < head.seq));
-        let owned = grown.owned.iter().map(|(device, head)| {
+        let owned = owned.ahead_of(&peer.told.owned).map(|(device, head)| {
             of(device, &|| peer.known.owned.head(device).is_none_or(|known| known < *head))
         });
         shared.chain(owned).min()

@@ -107,6 +107,9 @@ impl Engine {
     /// A peer that holds what nobody connected has in its log, as far as is known; or one whose
     /// digests differ.
     fn whom_to_compare_with(&self, vector: &Vector) -> Option<(DeviceId, Absence)> {
+        if self.wanted.is_empty() && !self.ready().any(|(_, peer)| peer.diverged) {
+            return None;
+        }
         let further = |id: &DeviceId, origin| {
             self.peers[id].known.shared.seq(origin) > self.pending.end(origin, vector.seq(origin))
         };

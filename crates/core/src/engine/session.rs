@@ -51,7 +51,7 @@ impl Engine {
         let mine = store.owned_vector();
         let mut best = OwnedVector::new();
         for (_, peer) in self.ready() {
-            for (device, head) in peer.known.owned.grown_since(&mine).iter() {
+            for (device, head) in peer.known.owned.ahead_of(&mine) {
                 if best.head(device).is_none_or(|old| old < *head) {
                     best.set(*device, *head);
                 }
