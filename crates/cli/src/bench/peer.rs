@@ -4,6 +4,8 @@
 use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use driftless::rusqlite::{self, Connection, OptionalExtension as _};
 use driftless::{Error, Library, WriteTx};
@@ -32,19 +34,44 @@ pub(crate) fn serve(places: &Places) -> Result<Exit, Failure> {
     std::thread::spawn(move || echo(&socket));
     let writing = library.clone();
     std::thread::spawn(move || follow_input(&writing));
-    let quic = bare::listen(|number, at| {
-        // Whoever listens misses the line, and says so.
-        if let Err(error) = say(&json!({"bare": number, "at": at})) {
-            tracing::debug!(?error, "nobody listens any more");
-        }
+    let (teller, told) = channel();
+    let of_bare = teller.clone();
+    let quic = bare::listen(move |number, at| {
+        of_bare.send(Told::Bare(number, at)).expect("it is told until the process ends");
     })?;
     say(&json!({"ready": true, "echo": port, "quic": quic}))?;
+    std::thread::spawn(move || tell(&told));
     for change in changes.filter(|change| change.concerns("tag")) {
         tracing::debug!(?change);
         let newest = library.query(newest)?.map_err(Error::from)?;
-        say(&json!({"seen": newest, "at": clock()}))?;
+        teller.send(Told::Seen(newest, clock())).expect("it is told until the process ends");
     }
     Ok(Exit::Done)
+}
+
+/// What came, and when.
+enum Told {
+    Seen(Option<String>, f64),
+    Bare(u64, f64),
+}
+
+/// To tell takes about as long as to receive: it waits until that is over everywhere.
+const OVER: Duration = Duration::from_millis(10);
+
+fn tell(told: &Receiver<Told>) {
+    while let Ok(first) = told.recv() {
+        std::thread::sleep(OVER);
+        for one in std::iter::once(first).chain(told.try_iter()) {
+            let line = match one {
+                Told::Seen(newest, at) => json!({"seen": newest, "at": at}),
+                Told::Bare(number, at) => json!({"bare": number, "at": at}),
+            };
+            // Whoever listens misses the line, and says so.
+            if let Err(error) = say(&line) {
+                tracing::debug!(?error, "nobody listens any more");
+            }
+        }
+    }
 }
 
 /// The name of the tag that came last.
