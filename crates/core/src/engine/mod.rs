@@ -146,7 +146,7 @@ impl Default for Config {
             grace_ms: 300,
             ack_ms: 5,
             news_ms: 200,
-            late_news_ms: 1_000,
+            late_news_ms: 400,
             refresh_ms: 60_000,
             compare_ms: 1_000,
             retention_ms: 30 * 24 * 3_600_000,
