@@ -12,19 +12,19 @@ use iroh::{Endpoint, EndpointAddr, NetReportConfig, RelayMode, SecretKey};
 
 use crate::config::Outside;
 use crate::error::NetError;
+use crate::signs;
 
 /// The protocol between members; its number is the major version.
 pub(crate) const LINK_ALPN: &[u8] = b"driftless/1";
 /// The protocol between a joiner and the device that invited it.
 pub(crate) const PAIR_ALPN: &[u8] = b"driftless-pair/1";
 
-/// A peer that is silent for this long is gone. Together with the keep-alive this notices a dead
+/// A peer that is silent for this long is gone. Together with the signs of life this notices a dead
 /// one within 4.75 s: the clock starts at the first packet that goes unanswered.
 const IDLE: Duration = Duration::from_millis(3_250);
-/// How often a device that has dialled says that it is there. Whoever was dialled only answers, and
-/// hears from the silence that the other is gone: where both sides had such a clock, they asked each
-/// other at the same moment, twice as often as is of use.
-const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
+/// After this long without a packet the transport gives a sign of life by itself. Those of
+/// [`signs`] put it off; it is for what they do not reach: a greeting, a path in reserve.
+const KEEP_ALIVE: Duration = Duration::from_millis(1_700);
 
 /// A link has three streams, pairing has one; nobody opens more, so nobody makes us buffer more.
 const STREAMS: u32 = 3;
@@ -123,7 +123,7 @@ fn transport() -> QuicTransportConfigBuilder {
         .default_path_max_idle_timeout(IDLE)
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(signs::BUFFER))
 }
 
 /// The addresses at which the endpoint can be reached, as far as it knows: those it is bound to,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use driftless_core::id::DeviceId;
 use iroh::Endpoint;
@@ -16,6 +17,7 @@ use crate::dial::{DialError, dial};
 use crate::event::NetEvent;
 use crate::link::{self, Candidate, Link};
 use crate::shared::{Shared, Wanted};
+use crate::signs;
 
 /// A link that lasted this long was a good one: the next attempt comes soon.
 const LASTING: Duration = Duration::from_secs(5);
@@ -112,8 +114,10 @@ impl Hub {
         mut candidates: mpsc::Receiver<Candidate>,
         mut stop: oneshot::Receiver<()>,
     ) {
+        let mut sign = Instant::now();
         loop {
             let next = self.next_dial();
+            let signs = self.dialled().next().is_some();
             tokio::select! {
                 _ = &mut stop => break,
                 Ok(()) = wanted.changed() => {
@@ -124,6 +128,10 @@ impl Hub {
                 Some(done) = self.tasks.join_next_with_id() => self.done(done),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     self.dial_due();
+                }
+                () = sleep_until(sign), if signs => {
+                    self.dialled().for_each(Link::sign);
+                    sign = Instant::now() + signs::pause(SystemTime::now());
                 }
             }
         }
@@ -255,6 +263,15 @@ impl Hub {
         peer.backoff.failed();
         self.shared.stats(&id).set_failure(Some((cause, why)));
         self.retry(id);
+    }
+
+    /// The links that this side dialled, and so keeps alive.
+    fn dialled(&self) -> impl Iterator<Item = &Link> {
+        let me = self.shared.me;
+        self.peers.values().filter_map(move |peer| match &peer.slot {
+            Slot::Up(current) if current.rank.dialler == me => Some(&*current.link),
+            Slot::Up(_) | Slot::Down | Slot::Closing(..) => None,
+        })
     }
 
     // Ends of tasks.

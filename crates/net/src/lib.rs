@@ -42,6 +42,7 @@ mod net;
 mod outbox;
 mod pairing;
 mod shared;
+mod signs;
 mod ticket;
 
 pub use budget::{BULK_BUDGET_BYTES, FramePermit, LIVE_BUDGET_BYTES};

@@ -15,8 +15,8 @@ const WHILE: Duration = Duration::from_secs(4);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Per cent of a core that are promised.
 const MOST_PERCENT: f64 = 0.2;
-/// Each connection says every 1.5 s that it lives, and hears an answer, or the other way round.
-const BEATS: f64 = 10.0 / 1.5;
+/// Every 1.5 s all connections say at one moment that they live.
+const BEATS: f64 = 1.0 / 1.5;
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -57,7 +57,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>, Failure> {
     let words =
         ("of a core, of a daemon with ten devices and nothing to do", "at most, as promised");
     let cpu = Figure::of(("idle_cpu", "%"), words, &cpu);
-    let words = ("times a second that its threads wake up", "one sign of life of each device");
+    let words = ("times a second that its threads wake up", "the moments of the signs of life");
     Ok(vec![cpu, Figure::of(("idle_woken", "/s"), words, &woken)])
 }
 

@@ -18,6 +18,7 @@ use crate::close::{self, Cause, Close};
 use crate::config::Class;
 use crate::outbox::Outbox;
 use crate::shared::{PeerStats, Shared, unpoisoned};
+use crate::signs;
 
 use flow::Flow;
 pub(crate) use greet::{GreetError, Greeting, answer, greet};
@@ -65,6 +66,14 @@ impl Link {
     pub(crate) fn close(&self, close: Close, words: &str) {
         unpoisoned(&self.cause).get_or_insert_with(|| (close, words.to_owned()));
         close.connection(&self.conn, words);
+    }
+
+    /// Says that this device is there. Where it cannot be said, as to a peer that takes no signs, the
+    /// transport does it, or the link is about to end.
+    pub(crate) fn sign(&self) {
+        if let Err(error) = self.conn.send_datagram(signs::SIGN) {
+            tracing::trace!(peer = %self.peer, %error, "no sign of life");
+        }
     }
 
     /// The address in use, for people.
@@ -169,5 +178,49 @@ fn close_after(
     if conn.close_reason().is_none() {
         tracing::warn!(peer = %link.peer, words, "closing the link");
         link.close(Close::Protocol, &words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Outside;
+    use crate::endpoint::{self, LINK_ALPN, Setup};
+
+    #[derive(Debug, Clone)]
+    struct Open;
+
+    impl iroh::endpoint::EndpointHooks for Open {}
+
+    async fn listen(secret: [u8; 32]) -> iroh::Endpoint {
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        let outside = Outside::NONE;
+        let setup = Setup { secret: &secret, listen, outside, alpns: &[LINK_ALPN], hook: Open };
+        endpoint::bind(setup).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn signs_of_life_arrive_and_what_nobody_reads_breaks_nothing() {
+        let (here, there) = (listen([1; 32]).await, listen([2; 32]).await);
+        let answers = {
+            let there = there.clone();
+            tokio::spawn(async move { there.accept().await.unwrap().await.unwrap() })
+        };
+        let conn = endpoint::connect(&here, there.addr(), LINK_ALPN).await.unwrap();
+        let answered = answers.await.unwrap();
+        let link = Link::new(DeviceId([2; 32]), 1, conn);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        // Many more than fit what is kept of them.
+        for sign in 1..=100 {
+            link.sign();
+            while answered.stats().frame_rx.datagram < sign {
+                assert!(tokio::time::Instant::now() < deadline, "sign {sign} does not arrive");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        assert!(answered.close_reason().is_none() && link.conn.close_reason().is_none());
+        endpoint::close(here).await;
+        endpoint::close(there).await;
+        link.sign(); // To a link that has ended: nothing happens.
     }
 }
