@@ -34,6 +34,11 @@ impl<'a> Catalog<'a> {
         self.library
     }
 
+    /// Whether it is looked at as it is now.
+    pub(crate) fn is_now(&self) -> bool {
+        self.as_of_ms.is_none()
+    }
+
     /// Reads with one and the same state of the library in all of `read`'s statements.
     pub(crate) fn read<T>(
         &self,

@@ -6,9 +6,9 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use driftless::rusqlite::functions::FunctionFlags;
-use driftless::rusqlite::{CachedStatement, Connection, Params, Rows};
+use driftless::rusqlite::{Connection, Params, Rows};
 use driftless::{DeviceId, Uuid};
 
 use crate::catalog::Catalog;
@@ -18,6 +18,7 @@ use crate::item::{Item, Listing, Loader, sort};
 use crate::links::{all_subjects_of, is_there};
 use crate::locations::locations;
 use crate::models::{CollectionMember, EntryKind};
+use crate::names::{self, Names, Part, Range, Rest};
 
 /// How many items are found if the query does not say.
 pub const DEFAULT_LIMIT: usize = 1_000;
@@ -49,7 +50,48 @@ impl Catalog<'_> {
     /// Finds entries and locations. If there are more than the limit, which of them are given is
     /// not by chance (by name those that come first, byte by byte) but no more than that.
     pub fn find(&self, query: &FindQuery) -> Result<Listing, CatalogError> {
-        self.read(|db| Search::new(db, query)?.run())
+        if self.is_now() && query.looks_at_all_names() {
+            let threads = self.library().query(names::threads)??;
+            if let Some(found) = self.find_in(threads, query)? {
+                return Ok(found);
+            }
+        }
+        self.read(|db| Search::new(db, query)?.run(Range::default(), None))
+    }
+
+    /// Goes through all names in several threads; `None` if they would not see the same.
+    fn find_in(&self, threads: usize, query: &FindQuery) -> Result<Option<Listing>, CatalogError> {
+        let parts = self.library().query(|db| names::parts(db, threads))??;
+        let found = self.library().query_together(parts, |part, db| match part {
+            Part::First(range, rest) => Search::new(db, query)?.run(range, Some(rest)).map(Some),
+            Part::Other(range, found) => {
+                let needle = query.needle();
+                let (kinds, ranges) = (query.kinds(), [range]);
+                let names = Names { kinds: &kinds, ranges: &ranges, needle: needle.as_ref() };
+                found.find(&names, db).map(|()| None)
+            }
+        })?;
+        let found = found.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().flatten().next())
+    }
+}
+
+impl FindQuery {
+    fn needle(&self) -> Option<Needle> {
+        let text = self.text.as_deref().filter(|text| !text.is_empty());
+        text.map(|text| Needle::new(text, self.prefix))
+    }
+
+    fn kinds(&self) -> Vec<EntryKind> {
+        self.kind.map_or_else(|| EntryKind::ALL.to_vec(), |kind| vec![kind])
+    }
+
+    /// Whether nothing but a part of the names says where to look.
+    fn looks_at_all_names(&self) -> bool {
+        self.needle().is_some_and(|needle| needle.ranges().is_none())
+            && self.tags.is_none()
+            && self.collection.is_none()
+            && !self.favourite
     }
 }
 
@@ -77,12 +119,11 @@ impl<'db, 'q> Search<'db, 'q> {
     fn new(db: &'db Connection, query: &'q FindQuery) -> Result<Self, CatalogError> {
         let loader = Loader::new(db)?;
         let lane = query.device.map(|device| loader.owners().lane(&device));
-        let text = query.text.as_deref().filter(|text| !text.is_empty());
         Ok(Self {
             db,
             query,
             loader,
-            needle: text.map(|text| Needle::new(text, query.prefix)),
+            needle: query.needle(),
             lane,
             limit: query.limit.unwrap_or(DEFAULT_LIMIT),
             met: HashSet::new(),
@@ -90,8 +131,9 @@ impl<'db, 'q> Search<'db, 'q> {
         })
     }
 
-    fn run(mut self) -> Result<Listing, CatalogError> {
-        if self.lane != Some(None) && self.search()?.is_continue() {
+    /// Looks in this range of names, and then at the `rest` of them, which others go through.
+    fn run(mut self, range: Range, rest: Option<Rest>) -> Result<Listing, CatalogError> {
+        if self.lane != Some(None) && self.search(range, rest)?.is_continue() {
             // Locations are few, and people look for them as for any folder.
             self.search_locations()?;
         }
@@ -101,7 +143,7 @@ impl<'db, 'q> Search<'db, 'q> {
         Ok(Listing { items: self.items, more })
     }
 
-    fn search(&mut self) -> Step {
+    fn search(&mut self, range: Range, rest: Option<Rest>) -> Step {
         if let Some(collection) = self.query.collection {
             return self.collected(collection);
         }
@@ -113,7 +155,7 @@ impl<'db, 'q> Search<'db, 'q> {
         }
         match (&self.needle, self.lane) {
             (None, Some(Some(lane))) => self.of_device(lane),
-            _ => self.named(),
+            _ => self.named(range, rest),
         }
     }
 
@@ -206,41 +248,18 @@ impl<'db, 'q> Search<'db, 'q> {
         Ok(ON)
     }
 
-    /// Goes through the index on kind and name: in all kinds, or ranges of a prefix, at once, so that
-    /// what comes first comes by name.
-    fn named(&mut self) -> Step {
-        let ranges = self.needle.as_ref().and_then(Needle::ranges);
-        let ranges = ranges.unwrap_or_else(|| vec![(String::new(), String::new())]);
-        let kinds = self.query.kind.map_or_else(|| EntryKind::ALL.to_vec(), |kind| vec![kind]);
-        if let Some(needle) = &self.needle {
-            let needle = needle.clone();
-            let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-            self.db.create_scalar_function(FITS, 1, flags, move |call| {
-                Ok(call.get_raw(0).as_blob().is_ok_and(|name| needle.fits_bytes(name)))
-            })?;
+    /// Goes through names in their order, so that what comes first comes by name.
+    fn named(&mut self, range: Range, rest: Option<Rest>) -> Step {
+        let needle = self.needle.clone();
+        let ranges = needle.as_ref().and_then(Needle::ranges).unwrap_or_else(|| vec![range]);
+        let kinds = self.query.kinds();
+        let names = Names { kinds: &kinds, ranges: &ranges, needle: needle.as_ref() };
+        if names.each(self.db, &Arc::default(), |row| self.load(row))?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
-        let mut statements = Vec::new();
-        for kind in kinds {
-            for range in &ranges {
-                statements.push((prepare(self.db, range, self.needle.is_some())?, kind, range));
-            }
-        }
-        let mut cursors = Vec::new();
-        for (statement, kind, (low, high)) in &mut statements {
-            let rows = if high.is_empty() {
-                statement.query([kind.number()])?
-            } else {
-                statement.query((kind.number(), low, high))?
-            };
-            cursors.extend(Cursor::begin(rows)?);
-        }
-        while let Some(at) = least(&cursors) {
-            let cursor = &mut cursors[at];
-            if self.load(cursor.rowid)?.is_break() {
+        for row in rest.iter().flat_map(Rest::rows) {
+            if self.load(row)?.is_break() {
                 return Ok(ControlFlow::Break(()));
-            }
-            if !cursor.next()? {
-                drop(cursors.swap_remove(at));
             }
         }
         Ok(ON)
@@ -270,52 +289,43 @@ fn is_member(db: &Connection, collection: Uuid, item: &Item) -> Result<bool, Cat
     Ok(false)
 }
 
-/// The function that tells SQLite whether a name fits what this search looks for. Names that do not fit
-/// never leave SQLite: handing out a row for each costs more than looking at it. It is given bytes, as
-/// SQLite copies a text to end it with a zero.
-const FITS: &str = "driftless_fits";
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Names of one kind in a range, or all; `fitting` those that fit.
-fn prepare<'db>(
-    db: &'db Connection,
-    (_, high): &(String, String),
-    fitting: bool,
-) -> Result<CachedStatement<'db>, CatalogError> {
-    let range = if high.is_empty() { "" } else { " AND name >= ?2 AND name < ?3" };
-    let fits = if fitting { format!(" AND {FITS}(CAST(name AS BLOB))") } else { String::new() };
-    let sql = format!("SELECT rowid, name FROM entry WHERE kind = ?1{range}{fits} ORDER BY name");
-    Ok(db.prepare_cached(&sql)?)
-}
+    use driftless::Library;
 
-/// Rows whose names fit, in the order of names, with the next one at hand.
-struct Cursor<'r> {
-    rows: Rows<'r>,
-    rowid: i64,
-    name: String,
-}
+    use super::*;
+    use crate::index::ScanOptions;
+    use crate::models::models;
 
-impl<'r> Cursor<'r> {
-    /// `None` if there are no rows.
-    fn begin(rows: Rows<'r>) -> Result<Option<Self>, CatalogError> {
-        let mut cursor = Self { rows, rowid: 0, name: String::new() };
-        Ok(cursor.next()?.then_some(cursor))
-    }
-
-    fn next(&mut self) -> Result<bool, CatalogError> {
-        while let Some(row) = self.rows.next()? {
-            // A name that is no text cannot be shown.
-            let Ok(name) = row.get_ref(1)?.as_str() else { continue };
-            self.name.clear();
-            self.name.push_str(name);
-            self.rowid = row.get(0)?;
-            return Ok(true);
+    /// Several threads find what one finds, in its order, whatever the limit leaves out.
+    #[test]
+    fn in_parts_as_in_one() {
+        let place = tempfile::tempdir().unwrap();
+        let (dir, root) = (place.path().join("library"), place.path().join("files"));
+        let library = Library::create(&dir, &models(), "Home", "laptop").unwrap();
+        fs::create_dir_all(root.join("deep")).unwrap();
+        // More in each part than are kept ahead.
+        for n in 0..6_000 {
+            let folder = if n % 3 == 0 { root.join("deep") } else { root.clone() };
+            fs::write(folder.join(format!("{:04}{}", n * 7_919 % 6_000, ["a", "b"][n % 2])), [])
+                .unwrap();
         }
-        Ok(false)
+        let catalog = Catalog::new(&library);
+        catalog.add_location(&root, &ScanOptions::default(), &mut |_| {}).unwrap();
+        let limits = [1, 100, 4_000, 10_000];
+        for text in ["a", "b", "59", "0000a", "deep", "no such name"] {
+            for limit in limits {
+                let text = Some(text.to_owned());
+                let query = FindQuery { text, limit: Some(limit), ..FindQuery::default() };
+                let one = catalog.find(&query).unwrap();
+                assert_eq!(one.items.is_empty(), query.text.as_deref() == Some("no such name"));
+                for threads in [1, 2, 4] {
+                    let parts = catalog.find_in(threads, &query).unwrap();
+                    assert_eq!(parts.as_ref(), Some(&one), "{query:?} in {threads} parts");
+                }
+            }
+        }
     }
-}
-
-/// The cursor with the least name. There are a hundred at most, mostly few.
-fn least(cursors: &[Cursor<'_>]) -> Option<usize> {
-    let all = cursors.iter().enumerate();
-    all.min_by(|(_, a), (_, b)| a.name.cmp(&b.name)).map(|(at, _)| at)
 }

@@ -6,6 +6,8 @@
 
 use memchr::memchr2_iter;
 
+use crate::names::Range;
+
 /// Characters whose lower case is another character that does not have them as its only upper case.
 /// A test compares this table with what the standard library knows.
 const ALSO: [(char, &[char]); 14] = [
@@ -80,15 +82,15 @@ impl Needle {
 
     /// Between which names, in the order of bytes, all that fit lie: from the first inclusive to the
     /// second exclusive. More may lie there. `None` if they may lie anywhere.
-    pub(crate) fn ranges(&self) -> Option<Vec<(String, String)>> {
+    pub(crate) fn ranges(&self) -> Option<Vec<Range>> {
         let starts = if self.prefix { ranges(&self.folded) } else { Vec::new() };
         if starts.is_empty() {
             return None;
         }
         let range = |start: String| {
             // No name goes on with the last code point, which Unicode sets aside.
-            let end = format!("{start}{}", char::MAX);
-            (start, end)
+            let high = format!("{start}{}", char::MAX);
+            Range { low: start, high: Some(high) }
         };
         Some(starts.into_iter().map(range).collect())
     }
@@ -161,9 +163,11 @@ mod tests {
                 assert!(needle.fits(name));
                 let ranges = needle.ranges().unwrap();
                 assert!(ranges.len() <= MAX_RANGES);
-                let within =
-                    |(low, high): &(String, String)| name >= low.as_str() && name < high.as_str();
-                assert!(ranges.iter().filter(|range| within(range)).count() == 1, "{name} {end}");
+                let within = |range: &&Range| {
+                    name >= range.low.as_str()
+                        && range.high.as_deref().is_some_and(|high| name < high)
+                };
+                assert!(ranges.iter().filter(within).count() == 1, "{name} {end}");
             }
         }
         assert_eq!(Needle::new("a", false).ranges(), None);

@@ -45,6 +45,7 @@ mod list;
 mod locations;
 mod metadata;
 mod models;
+mod names;
 mod natural;
 mod owners;
 mod paths;

@@ -89,6 +89,7 @@ mod models;
 mod neighbourhood;
 mod pace;
 mod quarantine;
+mod query;
 mod random;
 mod reader;
 mod room;

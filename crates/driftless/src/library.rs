@@ -29,14 +29,12 @@ use crate::settings::{self, Setting};
 use crate::sync::Running;
 use crate::tx::WriteTx;
 use crate::writer::{Command, Parts, Reply, Writer};
-use crate::{key, random, reader, time};
+use crate::{key, random, time};
 
 /// Changes that a subscriber may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 1_024;
 /// Phases that a subscriber may be behind before it is told of later ones only.
 const STANDINGS_KEPT: usize = 16;
-/// Readers that are kept open between queries.
-const IDLE_READERS: usize = 4;
 
 /// An open library: one directory, one writer.
 ///
@@ -74,7 +72,7 @@ pub struct Library {
     pulse: broadcast::Sender<()>,
     standings: broadcast::Sender<Standing>,
     events: broadcast::Sender<SyncEvent>,
-    readers: Mutex<Vec<Connection>>,
+    pub(crate) readers: Mutex<Vec<Connection>>,
     pub(crate) room: Measured,
     renewed: bool,
     pub(crate) members: Arc<MemberSet>,
@@ -427,52 +425,6 @@ impl Library {
 
     pub(crate) fn commands(&self) -> Sender<Command> {
         self.commands.clone()
-    }
-
-    /// Queries with a read-only connection that sees everything that was durable when it began. Plain
-    /// SQL over the models' tables; it waits for no writer.
-    ///
-    /// ```
-    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
-    /// # use home::*;
-    /// # let library = home()?;
-    /// let open: i64 = library.query(|db| {
-    ///     db.query_row("SELECT count(*) FROM todo WHERE NOT done", [], |row| row.get(0))
-    /// })??;
-    /// assert_eq!(open, 0);
-    /// // Writing goes by `write`, and only by that.
-    /// assert!(library.query(|db| db.execute("DELETE FROM todo", []))?.is_err());
-    /// # Ok::<(), driftless::Error>(())
-    /// ```
-    pub fn query<T>(&self, query: impl FnOnce(&Connection) -> T) -> Result<T, Error> {
-        let idle = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
-        let reader = match kept {
-            Some(reader) => reader,
-            None => self.call(|writer| writer.store.reader())??,
-        };
-        let result = query(&reader);
-        let mut readers = idle();
-        if readers.len() < IDLE_READERS && reader.is_autocommit() {
-            readers.push(reader);
-        }
-        Ok(result)
-    }
-
-    /// The record with this key.
-    ///
-    /// ```
-    /// # mod home { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/home.rs")); }
-    /// # use home::*;
-    /// # let library = home()?;
-    /// assert_eq!(library.get::<Todo>(Uuid::nil())?, None);
-    /// # Ok::<(), driftless::Error>(())
-    /// ```
-    pub fn get<T: crate::Syncable>(
-        &self,
-        key: impl Into<driftless_core::id::RecordKey>,
-    ) -> Result<Option<T>, Error> {
-        self.query(|db| reader::get(db, key))?
     }
 
     /// Hears of every change from now on.
