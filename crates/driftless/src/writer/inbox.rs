@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many batches in a row may go before bulk that waits.
 const MOST_BEFORE_BULK: u32 = 8;
@@ -56,6 +56,24 @@ impl<'a, T> Inbox<'a, T> {
             true if self.urgent.is_empty() => self.bulk.pop_front(),
             true => None,
             false => self.urgent.pop_front(),
+        }
+    }
+
+    /// The same of what is not bulk, waited for until then.
+    pub(super) fn more_until(&mut self, until: Instant) -> Option<T> {
+        loop {
+            if let Some(command) = self.try_more(false) {
+                return Some(command);
+            }
+            let wait = until.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return None;
+            }
+            match self.commands.recv_timeout(wait) {
+                Ok(command) if (self.is_bulk)(&command) => self.bulk.push_back(command),
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
         }
     }
 
@@ -121,6 +139,28 @@ mod tests {
         assert_eq!(inbox.try_first(), Err(TryRecvError::Empty));
         drop(sender);
         assert_eq!(inbox.first(Some(Duration::ZERO)), Err(RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn more_is_waited_for_unless_it_is_bulk() {
+        let (sender, receiver) = channel();
+        let mut inbox = Inbox::new(&receiver, is_bulk);
+        let soon = || Instant::now() + Duration::from_millis(1);
+        let late = || Instant::now() + Duration::from_secs(60);
+        assert_eq!(inbox.more_until(soon()), None);
+        for n in [100, 1] {
+            sender.send(n).unwrap();
+        }
+        assert_eq!(inbox.more_until(Instant::now()), Some(1), "it is there already");
+        assert_eq!(inbox.more_until(soon()), None, "bulk is for a batch of its own");
+        let later = std::thread::spawn(move || {
+            sender.send(101).unwrap();
+            sender.send(2).unwrap();
+        });
+        assert_eq!(inbox.more_until(late()), Some(2));
+        later.join().unwrap();
+        assert_eq!(inbox.more_until(late()), None, "nobody is there to send more");
+        assert_eq!((inbox.try_first(), inbox.try_first()), (Ok(100), Ok(101)), "nothing is lost");
     }
 
     #[test]

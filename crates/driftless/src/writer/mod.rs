@@ -58,6 +58,9 @@ const TWIN_MS: u64 = 30 * 60_000;
 /// How long what others wrote may be visible and not durable, if nobody is told that it is here. Before
 /// that the engine has an acknowledgement to send, mostly.
 const SYNC_DELAY: Duration = Duration::from_millis(20);
+/// After others' changes were shown, those that come within this time are shown together. So the first
+/// of a stream is there at once, and the others, at most so much later, cost one transaction for many.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Tells the author of a write how it ended.
 pub(crate) type Reply = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
@@ -124,6 +127,8 @@ pub(crate) struct Writer {
     log: LogTimer,
     /// When what is visible is to be durable at the latest.
     sync_due: Option<Instant>,
+    /// Until when changes of others are gathered.
+    gather_until: Option<Instant>,
     /// When it is looked the next time what of the history is too old.
     history_due: Instant,
     /// When housework that failed may be tried again.
@@ -215,6 +220,7 @@ impl Writer {
             broken: None,
             log: LogTimer::default(),
             sync_due: None,
+            gather_until: None,
             history_due: Instant::now() + HISTORY_EVERY,
             sweep_after: None,
             twins: BTreeMap::new(),
@@ -341,6 +347,8 @@ impl Writer {
             self.broken = Some(Arc::new(error));
         }
         let started = Instant::now();
+        let gathers = relaxed && !bulk && matches!(next, Some(Command::Net(_)));
+        let gather_until = self.gather_until.take().filter(|_| gathers);
         let mut left_over = None;
         for _ in 0..BATCH_COMMANDS {
             match next.take() {
@@ -355,7 +363,11 @@ impl Writer {
             if self.broken.is_some() || started.elapsed() > BATCH_TIME {
                 break;
             }
-            match self.followups.pop_front().or_else(|| inbox.try_more(bulk)) {
+            let more = || match gather_until {
+                Some(until) => inbox.more_until(until),
+                None => inbox.try_more(bulk),
+            };
+            match self.followups.pop_front().or_else(more) {
                 Some(command) => next = Some(command),
                 None => break,
             }
@@ -416,7 +428,11 @@ impl Writer {
     /// then; if nothing is, what comes next may be made durable with it.
     fn show(&mut self, effects: Vec<Effect>) -> Result<Vec<Effect>, Arc<StoreError>> {
         let shows = |effect: &Effect| matches!(effect, Effect::Event(Event::Changed { .. }));
-        let (visible, rest): (_, Vec<Effect>) = effects.into_iter().partition(shows);
+        let (visible, rest): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(shows);
+        // What is written here is durable already.
+        if !visible.is_empty() && !self.store.is_durable() {
+            self.gather_until = Some(Instant::now() + GATHER);
+        }
         self.release(visible);
         if rest.is_empty() && !self.store.is_durable() {
             let now = Instant::now();
