@@ -372,7 +372,8 @@ impl Writer {
                 None => break,
             }
         }
-        let ended = self.end_transaction(time::now()).and_then(|effects| self.show(effects));
+        let ended =
+            self.end_transaction(time::now()).and_then(|effects| self.show(effects, gathers));
         self.permits.clear();
         self.note_batch(ended.is_ok(), relaxed, started.elapsed());
         self.end_work(&work, ended.is_ok());
@@ -425,12 +426,16 @@ impl Writer {
     }
 
     /// Tells of what a committed transaction changed, and makes it durable. What is left is for
-    /// then; if nothing is, what comes next may be made durable with it.
-    fn show(&mut self, effects: Vec<Effect>) -> Result<Vec<Effect>, Arc<StoreError>> {
+    /// then; if nothing is, what comes next may be made durable with it. `gathers`: live changes of
+    /// others that come soon are shown together.
+    fn show(
+        &mut self,
+        effects: Vec<Effect>,
+        gathers: bool,
+    ) -> Result<Vec<Effect>, Arc<StoreError>> {
         let shows = |effect: &Effect| matches!(effect, Effect::Event(Event::Changed { .. }));
         let (visible, rest): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(shows);
-        // What is written here is durable already.
-        if !visible.is_empty() && !self.store.is_durable() {
+        if gathers && !visible.is_empty() {
             self.gather_until = Some(Instant::now() + GATHER);
         }
         self.release(visible);
